@@ -80,6 +80,7 @@ class HumanLevel:
     """Lo que se equivoca una persona en el desafío (Russakovsky et al. 2015, tabla 6).
 
     Attributes:
+        entry: nombre corto de la fila.
         label: a quién se midió.
         top5_error: error top-5, en porcentaje.
         training_images: imágenes con que practicó antes; `None` si no consta.
@@ -88,6 +89,7 @@ class HumanLevel:
         note: qué significa la cifra.
     """
 
+    entry: str
     label: str
     top5_error: float
     training_images: int | None
@@ -195,6 +197,7 @@ def _parse_results(text: str, file: str) -> tuple[Result, ...]:
 def _parse_human(text: str, file: str) -> tuple[HumanLevel, ...]:
     return tuple(
         HumanLevel(
+            entry=row.text("entry"),
             label=row.text("label"),
             top5_error=row.percent("top5_error"),
             training_images=(

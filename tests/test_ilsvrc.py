@@ -157,6 +157,6 @@ def test_unknown_is_none_and_not_false():
 
 
 def test_a_spoilt_human_file():
-    header = "label,top5_error,training_images,test_images,googlenet_error,note"
+    header = "entry,label,top5_error,training_images,test_images,googlenet_error,note"
     with pytest.raises(ValueError, match="línea 2, test_images «»: no puede quedar vacía"):
-        ilsvrc._parse_human(f"{header}\nA1,5.1,500,,6.8,nota\n", "humanos.csv")
+        ilsvrc._parse_human(f"{header}\na1,A1,5.1,500,,6.8,nota\n", "humanos.csv")
