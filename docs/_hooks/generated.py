@@ -1,0 +1,247 @@
+"""Lo que las páginas toman de los datos en vez de escribirlo.
+
+- Una línea `<!-- generado: NOMBRE -->` se sustituye por el bloque de ese nombre (`BLOCKS`).
+- `{ilsvrc:2012:supervision}` es una cifra del libro de cuentas; `{ilsvrc:2012:supervision:3}`, con
+  tres decimales; `{ilsvrc:2011:xrce - 2012:supervision}`, una diferencia en puntos, y
+  `{ilsvrc:humano:a1}`, una cifra humana.
+
+Dentro de bloques de código y de `código` en línea no se toca nada. Un nombre desconocido detiene
+el build.
+"""
+
+import difflib
+import itertools
+import re
+import textwrap
+from collections.abc import Callable
+from html import escape
+from typing import cast
+
+import charts
+import glossary
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import Files
+from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
+
+from cnnhistory import ilsvrc
+from cnnhistory.models import CATALOG, Card
+
+TOKEN = re.compile(
+    r"^(?P<fence>[ \t]*(?:`{3,}|~{3,}))[^\n]*\n.*?^(?P=fence)[`~]*[ \t]*$"
+    r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"
+    r"|^(?P<indent>[ \t]*)<!--\s*generado:\s*(?P<block>.*?)\s*-->[ \t]*$"
+    r"|\{ilsvrc:(?P<figure>[^{}\n]*)\}",
+    re.DOTALL | re.MULTILINE,
+)
+FIGURE = re.compile(r"(?P<where>\d{4}|humano):(?P<entry>[\w-]+)(?::(?P<decimals>\d))?")
+
+
+_tooltips = glossary.GlossaryExtension([])
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Registra los recuadros del glosario, releído en cada build."""
+    global _tooltips
+    _tooltips = glossary.GlossaryExtension(glossary.load())
+    # MkDocs pasa la lista tal cual a Python-Markdown, que admite también extensiones ya creadas.
+    cast(list, config.markdown_extensions).append(_tooltips)
+    return config
+
+
+def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Sustituye los bloques y las cifras de una página, y prepara sus recuadros."""
+    _tooltips.start_page(page.file.src_uri)
+    return expand(markdown, page.file.src_uri)
+
+
+def expand(markdown: str, src_uri: str) -> str:
+    """El Markdown con sus bloques y cifras; `src_uri` es la página, relativa a `docs/`."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match["block"] is not None:
+            return textwrap.indent(block(match["block"], src_uri), match["indent"])
+        if match["figure"] is not None:
+            try:
+                return figure(match["figure"])
+            except ValueError as error:
+                raise PluginError(f"{src_uri}: {match[0]}: {error}") from None
+        return match[0]
+
+    return TOKEN.sub(replace, markdown)
+
+
+def block(name: str, src_uri: str) -> str:
+    """El bloque generado de ese nombre, para la página `src_uri`."""
+    if name not in BLOCKS:
+        near = difflib.get_close_matches(name, BLOCKS, n=3, cutoff=0.4) or sorted(BLOCKS)
+        raise PluginError(
+            f"{src_uri}: no hay ningún bloque generado «{name}»; ¿quisiste decir {', '.join(near)}?"
+        )
+    return BLOCKS[name](src_uri)
+
+
+def figure(text: str) -> str:
+    """Una cifra del libro de cuentas, o la diferencia de dos, escrita en español.
+
+    Raises:
+        ValueError: la forma no es la esperada, o el año o la fila no existen.
+    """
+    first, minus, second = text.partition(" - ")
+    value, decimals = _value(first)
+    if minus:
+        other, decimals = _value(second)
+        difference = f"{value - other:.{decimals}f}".replace(".", ",")
+        return f"{difference}\u00a0puntos"
+    return charts.percent(value, decimals)
+
+
+def _value(text: str) -> tuple[float, int]:
+    match = FIGURE.fullmatch(text.strip())
+    if not match:
+        raise ValueError("se esperaba año:fila, como 2012:supervision, o humano:a1")
+    decimals = int(match["decimals"] or 1)
+    if match["where"] != "humano":
+        return ilsvrc.find(int(match["where"]), match["entry"]).top5_error, decimals
+    people = {person.entry: person.top5_error for person in ilsvrc.human_level()}
+    if match["entry"] not in people:
+        raise ValueError(f"no hay ninguna cifra humana «{match['entry']}»: {', '.join(people)}")
+    return people[match["entry"]], decimals
+
+
+def results_table(src_uri: str) -> str:
+    """Los datos del gráfico, con su fuente enlazada."""
+    rows = "".join(_row(result) for result in ilsvrc.results())
+    heads = "".join(
+        f'<th scope="col">{text}</th>'
+        for text in (
+            "Año",
+            "Equipo",
+            "Red o método",
+            "Error top-5",
+            "Redes",
+            "Datos",
+            "Medido en",
+            "Fuente",
+        )
+    )
+    return (
+        '<div class="ilsvrc-tabla" role="region" tabindex="0" '
+        'aria-label="Tabla de resultados, se desplaza hacia los lados">'
+        "<table><caption>Las cifras del gráfico, una por una, con su fuente. "
+        "Las del equipo ganador, en negrita.</caption>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(result: ilsvrc.Result) -> str:
+    networks = {True: str(result.models or "varias"), False: "1", None: "no consta"}
+    measured = result.test_set if result.is_official else f"{result.test_set} (artículo)"
+    note = f'<br><small class="nota">{escape(result.note)}</small>' if result.note else ""
+    link = (
+        f'<a href="{escape(result.source_url, quote=True)}">{escape(result.source_title)}</a>'
+        f' <small class="nota">{ilsvrc.EVIDENCE[result.evidence]}</small>'
+    )
+    cells = [
+        (escape(result.network) or "no consta") + note,
+        charts.exact_percent(result.top5_error),
+        networks[result.is_ensemble],
+        "adicionales" if result.extra_data else "del desafío",
+        measured,
+        link,
+    ]
+    team = f'<th scope="row">{escape(result.team)}</th>'
+    opening = '<tr class="ganador">' if result.is_winner else "<tr>"
+    return (
+        f"{opening}<td>{result.year}</td>{team}"
+        + "".join(f"<td>{cell}</td>" for cell in cells)
+        + "</tr>"
+    )
+
+
+def drops_table(src_uri: str) -> str:
+    """Cuánto baja el error del ganador de un año a otro, en puntos y en proporción."""
+    lines = ["| Año | Ganador | Baja | En proporción |", "| --- | --- | ---: | ---: |"]
+    for before, after in itertools.pairwise(ilsvrc.winners()):
+        drop = before.top5_error - after.top5_error
+        points = f"{drop:.1f}".replace(".", ",")
+        share = charts.percent(100 * drop / before.top5_error, 0)
+        lines.append(f"| {after.year} | {charts.label(after)} | {points} puntos | {share} |")
+    return "\n".join(lines)
+
+
+def human_table(src_uri: str) -> str:
+    """Lo que se midió de las personas, y GoogLeNet en las mismas fotos."""
+    lines = [
+        "| Quién | Fotos de práctica | Fotos de la prueba | Error top-5 | GoogLeNet en esas fotos |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for person in ilsvrc.human_level():
+        googlenet = (
+            "—" if person.googlenet_error is None else charts.percent(person.googlenet_error)
+        )
+        lines.append(
+            f"| {person.label} | {person.training_images or '—'} | {person.test_images} "
+            f"| {charts.percent(person.top5_error)} | {googlenet} |"
+        )
+    return "\n".join(lines)
+
+
+def timeline(src_uri: str) -> str:
+    """1998–2017 de un vistazo: las redes del catálogo y el error del ganador de cada año."""
+    nets = _nets_by_year()
+    winners = {winner.year: winner for winner in ilsvrc.winners()}
+    items = []
+    for year in sorted({*nets, *winners}):
+        winner = winners.get(year)
+        names = [_link(card, src_uri) for card in nets.get(year, [])]
+        if winner and charts.label(winner) not in {card.label for card in nets.get(year, [])}:
+            names.append(f"<span>{escape(charts.label(winner))}</span>")
+        bar = ""
+        if winner:
+            decimals = 0 if winner.top5_error >= 10 else 1
+            bar = (
+                f'<span class="barra" style="--error:{winner.top5_error:g}" aria-hidden="true">'
+                f'</span><span class="error"><span class="solo-lectores">error del ganador: </span>'
+                f"{charts.percent(winner.top5_error, decimals)}</span>"
+            )
+        items.append(
+            f'<li class="{"con-red" if year in nets else "sin-red"}">'
+            f'<span class="anio">{year}</span>{bar}'
+            f'<span class="redes">{" ".join(names)}</span></li>'
+        )
+    return (
+        '<figure class="linea-de-tiempo" data-search-exclude>'
+        f"<ol>{''.join(items)}</ol>"
+        "<figcaption>Cada barra es el error top-5 del ganador de ILSVRC de ese año. Los nombres "
+        "enlazados tienen página.</figcaption></figure>"
+    )
+
+
+def _nets_by_year() -> dict[int, list[Card]]:
+    """La primera ficha de cada página: la red fiel; las variantes comparten su página."""
+    pages: dict[str, Card] = {}
+    for card in CATALOG.values():
+        if card.page:
+            pages.setdefault(card.page, card)
+    nets: dict[int, list[Card]] = {}
+    for card in pages.values():
+        nets.setdefault(card.year, []).append(card)
+    return nets
+
+
+def _link(card: Card, src_uri: str) -> str:
+    target = re.sub(r"\.(py|md)$", "/", card.page)
+    here = re.sub(r"\.(py|md)$", "/", re.sub(r"(^|/)index\.(py|md)$", r"\1", src_uri)) or "."
+    return f'<a href="{escape(get_relative_url(target, here))}">{escape(card.label)}</a>'
+
+
+BLOCKS: dict[str, Callable[[str], str]] = {
+    "grafico-ilsvrc": lambda src_uri: charts.chart(),
+    "tabla-ilsvrc": results_table,
+    "tabla-bajadas": drops_table,
+    "tabla-humanos": human_table,
+    "linea-de-tiempo": timeline,
+    "glosario": lambda src_uri: glossary.page(),
+}
