@@ -1,29 +1,35 @@
 """Lo que a las plantillas de Material les falta para un lector de pantalla o un teclado."""
 
+import re
+
 from mkdocs.exceptions import PluginError
 
-_BUTTON = 'role="button" tabindex="0" aria-label'
 
-# Trozo de Material 9.8 → su arreglo. Está en todas las páginas: si falta, Material cambió.
-_FIXES = {
-    '<div class="md-search" data-md-component="search" role="dialog">': (
-        '<div class="md-search" data-md-component="search" role="dialog" aria-label="Búsqueda">'
-    ),
-    '<label class="md-header__button md-icon" for="__drawer">': (
-        f'<label class="md-header__button md-icon" for="__drawer" {_BUTTON}="Abrir el menú">'
-    ),
-    '<label class="md-header__button md-icon" for="__search">': (
-        f'<label class="md-header__button md-icon" for="__search" {_BUTTON}="Abrir la búsqueda">'
-    ),
-}
+def _header_button(toggle: str, name: str) -> tuple[str, str]:
+    """Una etiqueta de la cabecera no recibe el foco; un botón sí (`site.js` le da vida)."""
+    return (
+        rf'<label class="md-header__button md-icon" for="{toggle}">(.*?)</label>',
+        rf'<button type="button" class="md-header__button md-icon" data-toggle="{toggle}" '
+        rf'aria-label="{name}">\1</button>',
+    )
+
+
+# Trozos de Material 9.8 y su arreglo. Están en todas las páginas: si uno falta, Material cambió.
+_FIXES = (
+    _header_button("__drawer", "Abrir el menú"),
+    _header_button("__search", "Abrir la búsqueda"),
+    (r'(data-md-component="search" role="dialog")', r'\1 aria-label="Búsqueda"'),
+)
+# Cada nivel del menú es una región con nombre repetido: basta con la del menú entero.
+_NESTED_NAV = re.compile(
+    r'(<nav class="md-nav" data-md-level="[1-9]") aria-labelledby="[^"]*" aria-expanded="\w+"'
+)
 
 
 def on_post_page(output: str, **_: object) -> str:
-    """Nombra el diálogo de búsqueda y vuelve botones las etiquetas de la cabecera."""
-    for original, fixed in _FIXES.items():
-        if original not in output:
-            raise PluginError(
-                f"Material ya no trae {original!r}: revisa docs/_hooks/accessibility.py"
-            )
-        output = output.replace(original, fixed)
-    return output
+    """Nombra el diálogo de búsqueda, vuelve botones las etiquetas y aplana las regiones."""
+    for pattern, fixed in _FIXES:
+        output, times = re.subn(pattern, fixed, output, flags=re.DOTALL)
+        if times != 1:
+            raise PluginError(f"Material cambió {pattern!r}: revisa docs/_hooks/accessibility.py")
+    return _NESTED_NAV.sub(r'\1 role="none"', output)

@@ -9,12 +9,12 @@ for (const button of document.querySelectorAll("[data-palette-option]")) {
   });
 }
 
-/* Los conmutadores de Material son etiquetas: que respondan también al teclado. */
-for (const label of document.querySelectorAll("label[role=button]")) {
-  label.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      label.click();
+/* Menú y búsqueda se abren en el teléfono con casillas ocultas: los botones las pulsan. */
+for (const button of document.querySelectorAll("[data-toggle]")) {
+  button.addEventListener("click", () => {
+    document.getElementById(button.dataset.toggle).click();
+    if (button.dataset.toggle === "__search") {
+      document.querySelector("[data-md-component=search-query]").focus();
     }
   });
 }
@@ -47,4 +47,9 @@ for (const element of document.querySelectorAll(".arithmatex")) {
     throwOnError: true,
   });
 }
-for (const element of document.querySelectorAll(SCROLLABLE)) observer.observe(element);
+/* Material envuelve tablas y pone botones de copiar al terminar de cargar: lo demás, después. */
+addEventListener("load", () => {
+  /* La barra de cada bloque de código no es una región de navegación. */
+  for (const bar of document.querySelectorAll(".md-code__nav")) bar.setAttribute("role", "none");
+  for (const element of document.querySelectorAll(SCROLLABLE)) observer.observe(element);
+});
