@@ -39,7 +39,7 @@ class LayerRow:
 
 
 class ShapeTable(tuple[LayerRow, ...]):
-    """Las filas de `shape_table`; en un cuaderno se muestra como tabla y en la consola, alineada."""
+    """Las filas de `shape_table`: una tabla en un cuaderno, texto alineado en la consola."""
 
     def _cells(self) -> list[list[str]]:
         head = ["capa", "tipo", "salida", "parámetros", "MACs", "campo receptivo"]
@@ -82,7 +82,9 @@ class ShapeTable(tuple[LayerRow, ...]):
 
 def thousands(number: int) -> str:
     """Un entero con sus miles separados por un espacio fino desde las cinco cifras."""
-    return str(number) if number < 10_000 else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return (
+        str(number) if number < 10_000 else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    )
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -7,7 +7,7 @@ entre las imágenes vistas, así que un último lote más corto no los sesga.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -256,7 +256,7 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterable[None]:
+def _evaluating(model: nn.Module) -> Iterator[None]:
     """Pone la red en modo de evaluación y, pase lo que pase, la devuelve al que tenía."""
     was_training = model.training
     model.eval()

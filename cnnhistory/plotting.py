@@ -1,0 +1,195 @@
+"""Las figuras del sitio: un solo lenguaje visual, legible en claro y en oscuro.
+
+El fondo es transparente y la tinta de ejes y textos es `INK`, un gris que se lee sobre blanco y
+sobre negro (el sitio lo cambia por el color del texto). Las series usan `PALETTE`, con el mismo
+criterio, y nunca se distinguen solo por el color.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import matplotlib.pyplot as plt
+import torch
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from cnnhistory.training import Epoch
+
+__all__ = ["INK", "PALETTE", "confusion_matrix", "curves", "image_grid", "style"]
+
+INK = "#5b6472"
+"""Color de ejes y textos."""
+
+PALETTE = ("#4C78D0", "#E07B39", "#2E9E6B", "#C2528B", "#8A6FD1", "#B08A00")
+"""Colores de las series, en orden de uso."""
+
+_MARKERS = "os^Dv*"
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Contexto con el estilo del sitio, para las figuras que no hace este módulo."""
+    settings = {
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.titlecolor": INK,
+        "axes.titlesize": "medium",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": cycler(color=PALETTE),
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "font.size": 10,
+        "legend.frameon": False,
+        "legend.labelcolor": INK,
+        "lines.linewidth": 1.8,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "savefig.facecolor": "none",
+    }
+    with plt.rc_context(settings):
+        yield
+
+
+def image_grid(
+    images: Tensor, titles: Sequence[str] = (), columns: int = 10, size: float = 0.9
+) -> Figure:
+    """Una cuadrícula de imágenes.
+
+    Args:
+        images: ``(N, H, W)``, ``(N, 1, H, W)`` o ``(N, 3, H, W)``. Con ``uint8``, de 0 a 255; las
+            flotantes se estiran, cada una, de su mínimo a su máximo.
+        titles: Texto sobre cada imagen; vacío, ninguno.
+        columns: Imágenes por fila.
+        size: Lado de cada imagen, en pulgadas.
+
+    Returns:
+        La figura.
+
+    Raises:
+        ValueError: Si la forma no es de imágenes o los títulos no son tantos como ellas.
+    """
+    if images.ndim == 4 and images.shape[1] == 1:
+        images = images[:, 0]
+    if not (images.ndim == 3 or (images.ndim == 4 and images.shape[1] == 3)) or not len(images):
+        raise ValueError(
+            "se esperaban imágenes (N, H, W), (N, 1, H, W) o (N, 3, H, W), con N > 0; llegó "
+            f"{tuple(images.shape)}"
+        )
+    if titles and len(titles) != len(images):
+        raise ValueError(f"hay {len(images)} imágenes y {len(titles)} títulos")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height = size * (1.28 if titles else 1.06)
+    with style():
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(columns * size * 1.06, rows * height), squeeze=False
+        )
+        for axis in axes.flat:
+            axis.axis("off")
+        for index, (axis, image) in enumerate(zip(axes.flat, _stretch(images), strict=False)):
+            picture = image if image.ndim == 2 else image.permute(1, 2, 0)
+            axis.imshow(picture.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="none")
+            if titles:
+                axis.set_title(titles[index], fontsize=8, pad=3)
+        figure.tight_layout(pad=0.2)
+    return figure
+
+
+def curves(history: Sequence[Epoch], label: str = "") -> Figure:
+    """Pérdida y acierto por época.
+
+    Args:
+        history: Lo que devuelve `cnnhistory.training.train`.
+        label: Nombre de la red, para el título.
+
+    Returns:
+        La figura: a la izquierda la pérdida, a la derecha el acierto en validación.
+
+    Raises:
+        ValueError: Si la historia está vacía.
+    """
+    if not history:
+        raise ValueError("la historia está vacía: entrena al menos una época")
+    numbers = [epoch.number for epoch in history]
+    with style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9))
+        _series(left, numbers, [epoch.train_loss for epoch in history], "entrenamiento", 0)
+        _series(left, numbers, [epoch.val_loss for epoch in history], "validación", 1)
+        _series(right, numbers, [100 * epoch.val_top1 for epoch in history], "top-1", 1)
+        left.set(xlabel="época", ylabel="entropía cruzada (nats)", title="Pérdida")
+        right.set(xlabel="época", ylabel="%", title="Acierto en validación")
+        for axis in (left, right):
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.grid(alpha=0.25, color=INK)
+        left.legend()
+        if label:
+            figure.suptitle(label, color=INK)
+        figure.tight_layout()
+    return figure
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, classes: Sequence[str]) -> Figure:
+    """Matriz de confusión: de cada clase verdadera (fila), qué dijo la red (columna), en %.
+
+    Args:
+        labels: Clases verdaderas, enteros ``(N,)``.
+        predictions: Clases dichas, enteros ``(N,)``.
+        classes: Nombre de cada clase.
+
+    Returns:
+        La figura.
+
+    Raises:
+        ValueError: Si las longitudes no coinciden o hay etiquetas fuera de las clases.
+    """
+    count = len(classes)
+    if labels.shape != predictions.shape or labels.ndim != 1 or not len(labels):
+        raise ValueError(
+            "etiquetas y predicciones deben ser dos vectores de la misma longitud; llegaron "
+            f"{tuple(labels.shape)} y {tuple(predictions.shape)}"
+        )
+    both = torch.cat([labels, predictions]).cpu()
+    if both.min() < 0 or both.max() >= count:
+        raise ValueError(f"hay etiquetas fuera de las {count} clases")
+    table = (labels.cpu() * count + predictions.cpu()).bincount(minlength=count**2)
+    table = table.view(count, count).double()
+    percent = 100 * table / table.sum(1, keepdim=True).clamp(min=1)
+    with style():
+        side = 1.2 + 0.42 * count
+        figure, axis = plt.subplots(figsize=(side + 0.4, side))
+        # Un azul que se desvanece sirve sobre fondo claro y oscuro; sobre él, texto blanco.
+        blue = LinearSegmentedColormap.from_list("", ["#2f5db000", "#2f5db0"])
+        axis.imshow(percent.numpy(), cmap=blue, vmin=0, vmax=70, interpolation="none")
+        for row in range(count):
+            for column in range(count):
+                if percent[row, column] >= 0.5:
+                    text = f"{percent[row, column]:.0f}"
+                    color = "white" if percent[row, column] > 40 else INK
+                    axis.text(column, row, text, ha="center", va="center", size=8, color=color)
+        axis.set_xticks(range(count), classes, rotation=45, ha="right")
+        axis.set_yticks(range(count), classes)
+        axis.set(xlabel="lo que dijo la red", ylabel="lo que era")
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        figure.tight_layout()
+    return figure
+
+
+def _series(axis: Axes, x: Sequence[float], y: Sequence[float], label: str, index: int) -> None:
+    axis.plot(x, y, label=label, color=PALETTE[index], marker=_MARKERS[index], markersize=4)
+
+
+def _stretch(images: Tensor) -> Tensor:
+    """Lleva cada imagen a [0, 1]: las uint8 por su escala, las flotantes por su rango."""
+    images = images.detach().cpu()
+    if images.dtype == torch.uint8:
+        return images.float() / 255
+    flat = images.float().flatten(1)
+    low, high = flat.min(1).values, flat.max(1).values
+    shape = (-1, *[1] * (images.ndim - 1))
+    return (images.float() - low.view(shape)) / (high - low).clamp(min=1e-12).view(shape)
