@@ -28,6 +28,8 @@ class LayerRow:
         macs: Multiplicaciones con acumulación por imagen.
         receptive_field: Lado, en píxeles de la entrada, de lo que ve una posición de su salida;
             ``None`` desde que las capas densas ven toda la imagen.
+        kernel_size: Lado de la ventana; 1 si la capa trabaja posición a posición.
+        stride: Paso de la ventana.
     """
 
     name: str
@@ -36,6 +38,8 @@ class LayerRow:
     parameters: int
     macs: int
     receptive_field: int | None
+    kernel_size: int = 1
+    stride: int = 1
 
 
 class ShapeTable(tuple[LayerRow, ...]):
@@ -139,7 +143,8 @@ def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
         macs = weight.numel() * positions if weight is not None and weight.ndim > 1 else 0
         seen = field if len(shape) == 3 else None
         count = sum(p.numel() for p in module.parameters())
-        rows.append(LayerRow(names[module], type(module).__name__, shape, count, macs, seen))
+        kind = type(module).__name__
+        rows.append(LayerRow(names[module], kind, shape, count, macs, seen, window, step))
 
     leaves = [module for module in model.modules() if not any(True for _ in module.children())]
     handles = [module.register_forward_hook(record) for module in leaves]

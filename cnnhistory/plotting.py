@@ -5,6 +5,7 @@ sobre negro (el sitio lo cambia por el color del texto). Las series usan `PALETT
 criterio, y nunca se distinguen solo por el color.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,11 +15,13 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from cnnhistory.inspection import LayerRow, thousands
 from cnnhistory.training import Epoch
 
-__all__ = ["INK", "PALETTE", "confusion_matrix", "curves", "image_grid", "style"]
+__all__ = ["INK", "PALETTE", "confusion_matrix", "curves", "data_flow", "image_grid", "style"]
 
 INK = "#5b6472"
 """Color de ejes y textos."""
@@ -27,6 +30,17 @@ PALETTE = ("#4C78D0", "#E07B39", "#2E9E6B", "#C2528B", "#8A6FD1", "#B08A00")
 """Colores de las series, en orden de uso."""
 
 _MARKERS = "os^Dv*"
+
+# Cada clase de capa, por un trozo de su nombre: cómo se llama y de qué color va en `data_flow`.
+_KINDS = {
+    "conv": ("convolución", PALETTE[0]),
+    "pool": ("pooling", PALETTE[1]),
+    "subsampling": ("submuestreo", PALETTE[1]),
+    "linear": ("densa", PALETTE[2]),
+    "norm": ("normalización", PALETTE[4]),
+    "flatten": ("aplanar", INK),
+    "rbf": ("distancias", PALETTE[3]),
+}
 
 
 @contextmanager
@@ -177,6 +191,54 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, classes: Sequence[str]
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
         figure.tight_layout()
+    return figure
+
+
+def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
+    """El viaje de una imagen por la red, a escala: se estrecha en el plano y engorda en canales.
+
+    Cada bloque es un mapa visto de canto: su ancho es proporcional a √W y su grosor a log₂ C, en
+    la misma escala para todas las redes. Se omiten las capas que no cambian la forma ni tienen
+    parámetros, como ReLU o dropout.
+
+    Args:
+        rows: Lo que devuelve `cnnhistory.inspection.shape_table`.
+        input_shape: Forma de la imagen de entrada, ``(C, H, W)``.
+
+    Returns:
+        La figura: una fila por bloque, con lo que lo produce, su forma y sus parámetros.
+    """
+    blocks = [("entrada", tuple(input_shape), 0, INK)]
+    for row in rows:
+        if row.output_shape != blocks[-1][1] or row.parameters:
+            kind = next((k for k in _KINDS if k in row.kind.lower()), "")
+            label, color = _KINDS.get(kind, (row.kind, INK))
+            if row.kernel_size > 1:
+                label += f" {row.kernel_size}×{row.kernel_size}"
+            if row.stride > 1:
+                label += f", paso {row.stride}"
+            blocks.append((label, row.output_shape, row.parameters, color))
+    sizes = [
+        (shape[-1] if len(shape) == 3 else 1, shape[0]) for _label, shape, _count, _color in blocks
+    ]
+    heights = [max(0.24, 0.05 + 0.045 * math.log2(1 + channels)) for _side, channels in sizes]
+    with style():
+        figure, axis = plt.subplots(figsize=(5.6, sum(heights) + 0.12 * len(blocks)))
+        top = 0.0
+        for (label, shape, count, color), (side, channels), height in zip(
+            blocks, sizes, heights, strict=True
+        ):
+            width, thick = 0.14 * math.sqrt(side), 0.05 + 0.045 * math.log2(1 + channels)
+            middle = top - height / 2
+            corner = (-width / 2, middle - thick / 2)
+            axis.add_patch(Rectangle(corner, width, thick, facecolor=color, alpha=0.85))
+            text = "×".join(map(str, shape)) + (f"  ·  {thousands(count)}" if count else "")
+            axis.text(-1.25, middle, label, ha="right", va="center", size=8)
+            axis.text(1.25, middle, text, ha="left", va="center", size=8)
+            top -= height + 0.12
+        axis.set(xlim=(-2.8, 2.8), ylim=(top, 0))
+        axis.axis("off")
+        figure.subplots_adjust(0, 0, 1, 1)
     return figure
 
 
