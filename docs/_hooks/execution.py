@@ -84,7 +84,7 @@ class Runner:
         self._thread.start()
 
     def submit(
-        self, notebook: NotebookNode, page: str, key: str, limit: float = CELL_LIMIT
+        self, notebook: NotebookNode, page: str, key: str, limit: int = CELL_LIMIT
     ) -> Future[Entry]:
         """Pone un cuaderno en la fila; su resultado es lo que se guarda en la caché."""
         return self._start(self._run(notebook, page, key, limit))
@@ -100,7 +100,7 @@ class Runner:
     def _start(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    async def _run(self, notebook: NotebookNode, page: str, key: str, limit: float) -> Entry:
+    async def _run(self, notebook: NotebookNode, page: str, key: str, limit: int) -> Entry:
         async with self._slots:
             start = time.monotonic()
             cells = await execute(notebook, page, limit)
@@ -113,7 +113,7 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def execute(notebook: NotebookNode, page: str, limit: float) -> list[dict[str, Any]]:
+async def execute(notebook: NotebookNode, page: str, limit: int) -> list[dict[str, Any]]:
     """Ejecuta un cuaderno y devuelve el código y las salidas de cada celda de código.
 
     Raises:
@@ -152,7 +152,7 @@ async def run_cell(client: NotebookClient, cell: NotebookNode, index: int, page:
     try:
         await client.async_execute_cell(cell, index)
     except CellTimeoutError as error:
-        raise ExecutionError(f"{where}: tardó más de {client.timeout:g} s.") from error
+        raise ExecutionError(f"{where}: tardó más de {client.timeout} s.") from error
     except DeadKernelError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():  # nbclient confunde cancelar con morir

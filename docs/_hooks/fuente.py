@@ -15,9 +15,11 @@ import builtins
 import itertools
 import re
 import symtable
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PACKAGE = "cnnhistory"
 CELL = re.compile(r"^# %%.*$", re.MULTILINE)
 TAGGED = re.compile(r"\btags=\[[^\]]*[\"']fuente[\"']")
 # Nombres que existen en todo módulo sin que nadie los defina.
@@ -227,15 +229,17 @@ def global_names(code: str) -> set[str]:
 
 
 def join_imports(needed: dict[str, str]) -> str:
-    """Una línea por módulo: los `import` primero, y los `from` con sus nombres juntos."""
-    plain = sorted({text for text in needed.values() if text.startswith("import ")})
-    grouped: dict[str, list[str]] = {}
-    for text in sorted(set(needed.values()) - set(plain)):
-        module, _, name = text.removeprefix("from ").partition(" import ")
-        grouped.setdefault(module, []).append(name)
-    return "\n".join(
-        plain + [f"from {m} import {', '.join(names)}" for m, names in grouped.items()]
-    )
+    """Los imports como en cualquier archivo: estándar, terceros y el paquete; uno por módulo."""
+    modules: dict[str, list[str]] = {}
+    for text in sorted(set(needed.values()), key=lambda text: (text.startswith("from"), text)):
+        start, _, name = text.partition(" import ")
+        modules.setdefault(start, []).extend([name] if name else [])
+    groups: dict[int, list[str]] = {0: [], 1: [], 2: []}
+    for start, names in modules.items():
+        top = start.split()[1].partition(".")[0]
+        kind = 0 if top in sys.stdlib_module_names else 2 if top == PACKAGE else 1
+        groups[kind].append(f"{start} import {', '.join(names)}" if names else start)
+    return "\n\n".join("\n".join(lines) for lines in groups.values() if lines)
 
 
 def trailing_blank(body: str) -> str:

@@ -20,9 +20,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from fuente import absolute, module_path
+from fuente import PACKAGE, absolute, module_path
 
-PACKAGE = "cnnhistory"
 DATA = "_data"
 # Además de las dependencias del paquete: lo que da forma a las salidas.
 KERNEL_DISTRIBUTIONS = ("ipykernel", "ipython", "matplotlib-inline")

@@ -183,9 +183,9 @@ def read_notebook(script: str) -> NotebookNode:
 @functools.cache
 def package_root() -> Path:
     """La carpeta que contiene al paquete instalado en este Python, sin importarlo."""
-    spec = importlib.util.find_spec(reach.PACKAGE)
+    spec = importlib.util.find_spec(fuente.PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise PluginError(f"{reach.PACKAGE} no está instalado en este entorno: pip install -e .")
+        raise PluginError(f"{fuente.PACKAGE} no está instalado en este entorno: pip install -e .")
     return Path(spec.submodule_search_locations[0]).parent
 
 
@@ -295,7 +295,7 @@ def downloads(tutorial: Tutorial, config: MkDocsConfig) -> list[File]:
     path = Path(tutorial.name)
     script, notebook = tutorial.script, tutorial.notebook
     if repository := os.environ.get("GITHUB_REPOSITORY"):
-        source = f'"{reach.PACKAGE} @ git+https://github.com/{repository}"'
+        source = f'"{fuente.PACKAGE} @ git+https://github.com/{repository}"'
         script = f"# Antes: pip install {source}\n\n{script}"
         install = {
             "cell_type": "code",
