@@ -11,6 +11,9 @@ convolutional neural networks», 2014, https://arxiv.org/abs/1404.5997). `AlexNe
 idea a 28×28.
 """
 
+# torch anota `bias` como opcional; en estas capas siempre existe.
+# pyright: reportArgumentType=false
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

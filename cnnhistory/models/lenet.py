@@ -8,6 +8,9 @@ con parámetros, conexiones incompletas en C3, tangente escalada y salida por di
 dibujo de cada dígito. `LeNet5Modern` es la que hoy se dibuja con ese nombre.
 """
 
+# torch anota `bias` como opcional; en estas capas siempre existe.
+# pyright: reportArgumentType=false
+
 import math
 
 import torch
@@ -80,6 +83,8 @@ class SparseConv2d(nn.Module):
         kernel_size: Lado del filtro.
     """
 
+    connections: Tensor
+
     def __init__(self, table: tuple[tuple[int, ...], ...], kernel_size: int) -> None:
         super().__init__()
         pairs = [(out, source) for out, sources in enumerate(table) for source in sources]
@@ -112,6 +117,8 @@ class RBFOutput(nn.Module):
     Raises:
         ValueError: Si se piden más clases que dibujos hay.
     """
+
+    codes: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
