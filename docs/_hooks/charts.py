@@ -6,6 +6,7 @@ la derecha, y el angosto, una línea por cifra, para teléfonos. Los colores son
 
 import math
 from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 
 from cnnhistory import ilsvrc
@@ -17,12 +18,18 @@ SHAPES = {True: "conjunto", False: "una-red", None: "no-consta"}
 
 def percent(value: float, decimals: int = 1) -> str:
     """Un porcentaje en español: `16.422` → «16,4 %», con espacio de no separación."""
-    return f"{value:.{decimals}f}".replace(".", ",") + "\u00a0%"
+    return number(value, decimals) + "\u00a0%"
+
+
+def number(value: float, decimals: int = 1) -> str:
+    """Un número con coma decimal; el 5 redondea hacia arriba, como se hace a mano."""
+    exact = Decimal(str(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return str(exact).replace(".", ",")
 
 
 def exact_percent(value: float) -> str:
     """Un porcentaje con todas las cifras publicadas: `28.191` → «28,191 %»."""
-    return f"{value:g}".replace(".", ",") + "\u00a0%"
+    return str(value).replace(".", ",") + "\u00a0%"
 
 
 def label(result: Result) -> str:
@@ -127,9 +134,10 @@ def dodge(points: Sequence[tuple[Result, float]], distance: float) -> list[float
 
 
 # Dibujo ancho: el tiempo hacia la derecha y el error hacia arriba.
-WIDTH, HEIGHT = 780, 590
-LEFT, RIGHT, TOP, BOTTOM = 112.0, 96.0, 24.0, 40.0
+WIDTH, HEIGHT = 812, 590
+LEFT, RIGHT, TOP, BOTTOM = 98.0, 132.0, 24.0, 40.0
 MAX_ERROR = 36.0
+ROTULO = 13.5  # alto de una línea de rótulo
 STEP = (WIDTH - LEFT - RIGHT) / (len(ilsvrc.YEARS) - 1)
 
 
@@ -194,42 +202,39 @@ def wide_chart() -> str:
 
 
 def _year_column(year: int) -> tuple[list[str], list[str]]:
+    """Los rótulos y los puntos de un año, de menor a mayor error."""
     column = _x(year)
-    rows = sorted(
-        ((result, _y(result.top5_error)) for result in ilsvrc.results(year)),
-        key=lambda row: row[1],
-    )
+    rows = [(result, _y(result.top5_error)) for result in ilsvrc.results(year)]
     offsets = dodge(rows, 12.0)
-    points = [point(result, column + dx, y) for (result, y), dx in zip(rows, offsets, strict=True)]
+    placed = [(result, column + dx, y) for (result, y), dx in zip(rows, offsets, strict=True)]
+    winner = next(result for result in ilsvrc.winners() if result.year == year)
+    others = [row for row in reversed(placed) if row[0] != winner]  # de arriba abajo
+    wanted = [y for _, _, y in others]
+    if winner.top5_error < 10:  # abajo no caben: se apilan encima, donde el gráfico está vacío
+        top = min(y for _, _, y in placed) - 17
+        wanted = [top - ROTULO * (len(others) - 1 - index) for index in range(len(others))]
     labels = []
-    others = [
-        (result, y, dx)
-        for (result, y), dx in zip(rows, offsets, strict=True)
-        if not (result.is_winner and not result.extra_data)
-    ]
-    text_x = column + max(offsets) + 17
-    heights = spread([y for _, y, _ in others], 13.5)
-    for (result, y, dx), height in zip(others, heights, strict=True):
-        start = column + dx + 8
-        if text_x - start > 8 or abs(height - y) > 3:
+    for (result, x, y), height in zip(others, spread(wanted, ROTULO), strict=True):
+        near = [other_x for _, other_x, other_y in placed if abs(other_y - y) < 30]
+        text_x = max(near) + 14
+        if text_x - x > 16 or abs(height - y) > 3:
             labels.append(
-                f'<path class="guia" d="M{start:.1f} {y:.1f}L{text_x - 3:.1f} {height:.1f}"/>'
+                f'<path class="guia" d="M{x + 7:.1f} {y:.1f}L{text_x - 3:.1f} {height:.1f}"/>'
             )
-        labels.append(_text(text_x, height + 3.8, "rotulo", label(result)))
-    winner = next(result for result, _ in rows if result.is_winner and not result.extra_data)
+        text = f"{label(result)} {number(result.top5_error, _decimals(result))}"
+        labels.append(_text(text_x, height + 3.8, "rotulo", text))
+    name = label(winner)
+    # Un nombre largo a la izquierda chocaría con el año anterior: va debajo.
+    x, anchor = (column - 8, "middle") if len(name) > 12 else (column - 9, "end")
     bottom = _y(winner.top5_error)
-    labels.append(_text(column - 9, bottom + 16, "rotulo fuerte", label(winner), "end"))
-    decimals = 1 if winner.top5_error >= 5 else 2
-    labels.append(
-        _text(
-            column - 9,
-            bottom + 30,
-            "rotulo fuerte cifra",
-            percent(winner.top5_error, decimals),
-            "end",
-        )
-    )
-    return labels, points
+    error = percent(winner.top5_error, _decimals(winner))
+    labels.append(_text(x, bottom + 17, "rotulo fuerte", name, anchor))
+    labels.append(_text(x, bottom + 31, "rotulo fuerte", error, anchor))
+    return labels, [point(*row) for row in placed]
+
+
+def _decimals(result: Result) -> int:
+    return 1 if result.top5_error >= 5 else 2
 
 
 def _text(x: float, y: float, classes: str, text: str, anchor: str = "start") -> str:
@@ -265,10 +270,8 @@ def narrow_chart() -> str:
             if on_line:
                 line.append(f"{x:.1f},{y:.1f}")
             labels.append(_text(0, y + 4, f"rotulo{strong}", label(result)))
-            decimals = 1 if result.top5_error >= 5 else 2
-            labels.append(
-                _text(x + 11, y + 4, f"rotulo{strong}", percent(result.top5_error, decimals))
-            )
+            error = percent(result.top5_error, _decimals(result))
+            labels.append(_text(x + 11, y + 4, f"rotulo{strong}", error))
             points.append(point(result, x, y))
     bottom = y + 14
     human = {person.entry: person for person in ilsvrc.human_level()}

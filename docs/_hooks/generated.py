@@ -92,8 +92,7 @@ def figure(text: str) -> str:
     value, decimals = _value(first)
     if minus:
         other, decimals = _value(second)
-        difference = f"{value - other:.{decimals}f}".replace(".", ",")
-        return f"{difference}\u00a0puntos"
+        return f"{charts.number(value - other, decimals)}\u00a0puntos"
     return charts.percent(value, decimals)
 
 
@@ -112,49 +111,33 @@ def _value(text: str) -> tuple[float, int]:
 
 def results_table(src_uri: str) -> str:
     """Los datos del gráfico, con su fuente enlazada."""
+    heads = ("Año", "Equipo", "Red o método", "Error top-5", "Redes", "Medido en", "Fuente")
+    cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
     rows = "".join(_row(result) for result in ilsvrc.results())
-    heads = "".join(
-        f'<th scope="col">{text}</th>'
-        for text in (
-            "Año",
-            "Equipo",
-            "Red o método",
-            "Error top-5",
-            "Redes",
-            "Datos",
-            "Medido en",
-            "Fuente",
-        )
-    )
+    evidence = "; ".join(f"<em>{kind}</em>, {text}" for kind, text in ilsvrc.EVIDENCE.items())
     return (
-        '<div class="ilsvrc-tabla" role="region" tabindex="0" '
-        'aria-label="Tabla de resultados, se desplaza hacia los lados">'
-        "<table><caption>Las cifras del gráfico, una por una, con su fuente. "
-        "Las del equipo ganador, en negrita.</caption>"
-        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        '<div class="ilsvrc-tabla" role="region" tabindex="0" aria-label="Tabla de las cifras">'
+        '<table class="cifras"><caption>Las cifras del gráfico, con su fuente. En negrita, las del equipo que '
+        f"ganó. Cómo se comprobó cada una: {evidence}.</caption>"
+        f"<thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
 def _row(result: ilsvrc.Result) -> str:
     networks = {True: str(result.models or "varias"), False: "1", None: "no consta"}
-    measured = result.test_set if result.is_official else f"{result.test_set} (artículo)"
-    note = f'<br><small class="nota">{escape(result.note)}</small>' if result.note else ""
-    link = (
-        f'<a href="{escape(result.source_url, quote=True)}">{escape(result.source_title)}</a>'
-        f' <small class="nota">{ilsvrc.EVIDENCE[result.evidence]}</small>'
-    )
+    extra = " <strong>+</strong> datos adicionales" if result.extra_data else ""
+    note = escape(result.note).replace(" %", "\u00a0%")
+    url = escape(result.source_url, quote=True)
     cells = [
-        (escape(result.network) or "no consta") + note,
+        (escape(result.network) or "no consta") + (f'<p class="nota">{note}</p>' if note else ""),
         charts.exact_percent(result.top5_error),
-        networks[result.is_ensemble],
-        "adicionales" if result.extra_data else "del desafío",
-        measured,
-        link,
+        networks[result.is_ensemble] + extra,
+        result.test_set if result.is_official else f"{result.test_set}, artículo",
+        f'<a href="{url}">{escape(result.source_title)}</a> <em>{result.evidence}</em>',
     ]
-    team = f'<th scope="row">{escape(result.team)}</th>'
     opening = '<tr class="ganador">' if result.is_winner else "<tr>"
     return (
-        f"{opening}<td>{result.year}</td>{team}"
+        f'{opening}<td>{result.year}</td><th scope="row">{escape(result.team)}</th>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
         + "</tr>"
     )
@@ -165,7 +148,7 @@ def drops_table(src_uri: str) -> str:
     lines = ["| Año | Ganador | Baja | En proporción |", "| --- | --- | ---: | ---: |"]
     for before, after in itertools.pairwise(ilsvrc.winners()):
         drop = before.top5_error - after.top5_error
-        points = f"{drop:.1f}".replace(".", ",")
+        points = charts.number(drop)
         share = charts.percent(100 * drop / before.top5_error, 0)
         lines.append(f"| {after.year} | {charts.label(after)} | {points} puntos | {share} |")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """El glosario: una sola fuente para su página y para los recuadros de las demás.
 
 En cada página, la primera aparición de cada término se envuelve en `<abbr title="…">`, que el tema
-muestra como recuadro. Nunca dentro de código, enlaces, títulos, figuras ni tablas.
+muestra como recuadro. Nunca dentro de código, enlaces, títulos, figuras, tablas ni textos en otro idioma.
 """
 
 import re
@@ -17,11 +17,10 @@ from markdown.util import AtomicString
 from mkdocs.exceptions import PluginError
 
 SOURCE = Path(__file__).parents[1] / "referencia" / "glosario.toml"
-PAGE = "referencia/glosario.md"
-SKIPPED = frozenset(
-    ("a", "abbr", "button", "code", "figure", "kbd", "pre", "script", "style", "summary", "svg")
-    + ("table", "h1", "h2", "h3", "h4", "h5", "h6")
-)
+WITHOUT_TOOLTIPS = frozenset(("referencia/glosario.md", "referencia/bibliografia.md"))
+_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+_BLOCKS = {"figure", "pre", "script", "style", "summary", "svg", "table"}
+SKIPPED = frozenset({"a", "abbr", "button", "code", "kbd", *_BLOCKS, *_HEADINGS})
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,13 @@ def page() -> str:
         initial = collation(term.es)[0].upper()
         if initial != letter:
             letter = initial
-            lines += [f"## {letter} {{ #letra-{letter.lower()} .letra }}", ""]
+            lines += [f"## {letter} {{ #letra-{letter.lower()} }}", ""]
         lines += [
             f"{term.es} {{ #{term.anchor} }}",
             f":   *{term.en}*{{ lang=en }}. {term.definition}",
             "",
         ]
-    return "\n".join(lines)
+    return '<div class="glosario" markdown>\n\n' + "\n".join(lines) + "\n</div>"
 
 
 class GlossaryExtension(Extension):
@@ -118,7 +117,7 @@ class GlossaryExtension(Extension):
 
     def start_page(self, src_uri: str) -> None:
         """Olvida lo ya explicado: cada página explica cada término una vez."""
-        self._pending = set() if src_uri == PAGE else set(self._terms)
+        self._pending = set() if src_uri in WITHOUT_TOOLTIPS else set(self._terms)
 
     def extendMarkdown(self, md: Markdown) -> None:
         """Registra el paso que pone los recuadros, después de las marcas en línea."""
@@ -143,7 +142,7 @@ class _Tooltips(Treeprocessor):
         self._visit(root)
 
     def _visit(self, element: etree.Element) -> None:
-        if element.tag in SKIPPED:
+        if element.tag in SKIPPED or element.get("lang"):  # otro idioma: no es nuestro término
             return
         for abbr in self._split(element, "text"):
             element.insert(0, abbr)
