@@ -14,16 +14,17 @@ import itertools
 import re
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import cast
 
+import cards
 import charts
 import glossary
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
-from mkdocs.utils import get_relative_url
 
 from cnnhistory import ilsvrc
 from cnnhistory.models import CATALOG, Card
@@ -116,9 +117,10 @@ def results_table(src_uri: str) -> str:
     rows = "".join(_row(result) for result in ilsvrc.results())
     evidence = "; ".join(f"<em>{kind}</em>, {text}" for kind, text in ilsvrc.EVIDENCE.items())
     return (
+        '<p class="cifras-nota">En negrita, las del equipo que ganó. Cómo se comprobó cada una: '
+        f"{evidence}.</p>"
         '<div class="ilsvrc-tabla" role="region" tabindex="0" aria-label="Tabla de las cifras">'
-        '<table class="cifras"><caption>Las cifras del gráfico, con su fuente. En negrita, las del equipo que '
-        f"ganó. Cómo se comprobó cada una: {evidence}.</caption>"
+        '<table class="cifras"><caption>Las cifras del gráfico, con su fuente</caption>'
         f"<thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -178,7 +180,7 @@ def timeline(src_uri: str) -> str:
     items = []
     for year in sorted({*nets, *winners}):
         winner = winners.get(year)
-        names = [_link(card, src_uri) for card in nets.get(year, [])]
+        names = [cards.link(card, src_uri) for card in nets.get(year, [])]
         if winner and charts.label(winner) not in {card.label for card in nets.get(year, [])}:
             names.append(f"<span>{escape(charts.label(winner))}</span>")
         bar = ""
@@ -214,12 +216,6 @@ def _nets_by_year() -> dict[int, list[Card]]:
     return nets
 
 
-def _link(card: Card, src_uri: str) -> str:
-    target = re.sub(r"\.(py|md)$", "/", card.page)
-    here = re.sub(r"\.(py|md)$", "/", re.sub(r"(^|/)index\.(py|md)$", r"\1", src_uri)) or "."
-    return f'<a href="{escape(get_relative_url(target, here))}">{escape(card.label)}</a>'
-
-
 BLOCKS: dict[str, Callable[[str], str]] = {
     "grafico-ilsvrc": lambda src_uri: charts.chart(),
     "tabla-ilsvrc": results_table,
@@ -227,4 +223,5 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "tabla-humanos": human_table,
     "linea-de-tiempo": timeline,
     "glosario": lambda src_uri: glossary.page(),
+    **{f"ficha {name}": partial(cards.ficha, name) for name in CATALOG},
 }
