@@ -55,7 +55,7 @@ def render(script, *outputs, header=""):
 
 
 def to_html(page):
-    return page.with_figures(markdown.markdown(page.markdown, extensions=EXTENSIONS))
+    return page.finish(markdown.markdown(page.markdown, extensions=EXTENSIONS))
 
 
 def test_prose_passes_as_it_is():
@@ -148,13 +148,19 @@ def test_writing_to_stderr_is_a_warning():
 
 def test_what_varies_is_between_marks():
     page = render('# %% tags=["tiempos"]\n1\n\n# %%\n2\n', [printed("0.3 s\n")], [printed("b\n")])
-    start, end = rendering.VARYING
-    steady = re.sub(f"{start}.*?{end}", "", page.markdown, flags=re.DOTALL)
+    steady = rendering.VARIES.sub("", page.markdown)
     assert "0.3 s" in page.markdown
     assert "2026" in page.markdown
     assert "0.3 s" not in steady
     assert "2026" not in steady
     assert "\nb\n" in steady
+
+
+def test_tables_of_timings_are_not_searched():
+    table = data("text/markdown", "| s |\n| - |\n| 0.3 |")
+    html = to_html(render('# %% tags=["tiempos"]\n1\n\n# %%\n2\n', [table], [table]))
+    assert html.count('<table data-search-exclude="1">') == 1
+    assert html.count("<table>") == 1
 
 
 def test_the_header_goes_under_the_title_and_the_provenance_at_the_foot():

@@ -20,13 +20,11 @@ def to_file(url: str) -> str:
     scheme, host, path, query, fragment = urlsplit(url)
     if scheme or host or not path:
         return url
-    last = path.rpartition("/")[2]
-    if last in {".", ".."}:
-        path += "/"
-    elif last:
+    folder, slash, last = path.rpartition("/")
+    if last not in {"", ".", ".."}:
         return url
-    path = path.removeprefix("./") + "index.html"
-    return urlunsplit(("", "", path, query, fragment))
+    folder = f"{folder}{slash}../" if last == ".." else f"{folder}{slash}"
+    return urlunsplit(("", "", folder.removeprefix("./") + "index.html", query, fragment))
 
 
 def rewrite(content: str) -> str:

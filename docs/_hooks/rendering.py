@@ -21,6 +21,9 @@ TITLE = re.compile(r"^# .+$", re.MULTILINE)
 MARK = re.compile(r"<p>\s*<!--figura:(\d+)-->\s*</p>|<!--figura:(\d+)-->")
 # Encierran lo que dos ejecuciones iguales no repiten, para poder compararlas sin eso.
 VARYING = ("<!--varía-->", "<!--/varía-->")
+VARIES = re.compile(f"{VARYING[0]}.*?{VARYING[1]}", re.DOTALL)
+# Material no indexa lo que lleva este atributo. De los textos impresos se ocupa `search.py`.
+UNSEARCHED = 'data-search-exclude="1"'
 
 
 @dataclass
@@ -31,9 +34,10 @@ class Page:
     figures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def with_figures(self, content: str) -> str:
-        """El HTML de la página con cada marca cambiada por su figura."""
-        return MARK.sub(lambda mark: self.figures[int(mark[1] or mark[2])], content)
+    def finish(self, content: str) -> str:
+        """El HTML de la página con cada figura en su marca, y sin tiempos en la búsqueda."""
+        content = MARK.sub(lambda mark: self.figures[int(mark[1] or mark[2])], content)
+        return VARIES.sub(lambda part: part[0].replace("<table", f"<table {UNSEARCHED}"), content)
 
 
 def render(notebook: NotebookNode, entry: Entry | None, name: str, header: str = "") -> Page:

@@ -131,7 +131,7 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Pone las figuras en su lugar."""
     rendered = state.pages.get(page.file.src_uri)
-    return rendered.with_figures(html) if rendered else html
+    return rendered.finish(html) if rendered else html
 
 
 def on_post_build(config: MkDocsConfig) -> None:
