@@ -187,12 +187,12 @@ def timeline(src_uri: str) -> str:
         if winner:
             decimals = 0 if winner.top5_error >= 10 else 1
             bar = (
-                f'<span class="barra" style="--error:{winner.top5_error:g}" aria-hidden="true">'
-                f'</span><span class="error"><span class="solo-lectores">error del ganador: </span>'
+                '<span class="barra" aria-hidden="true"></span>'
+                f'<span class="error"><span class="solo-lectores">error del ganador: </span>'
                 f"{charts.percent(winner.top5_error, decimals)}</span>"
             )
         items.append(
-            f'<li class="{"con-red" if year in nets else "sin-red"}">'
+            f'<li style="--error:{winner.top5_error if winner else 0:g}">'
             f'<span class="anio">{year}</span>{bar}'
             f'<span class="redes">{" ".join(names)}</span></li>'
         )
