@@ -134,8 +134,8 @@ def dodge(points: Sequence[tuple[Result, float]], distance: float) -> list[float
 
 
 # Dibujo ancho: el tiempo hacia la derecha y el error hacia arriba.
-WIDTH, HEIGHT = 812, 590
-LEFT, RIGHT, TOP, BOTTOM = 98.0, 132.0, 24.0, 40.0
+WIDTH, HEIGHT = 814, 590
+LEFT, RIGHT, TOP, BOTTOM = 98.0, 134.0, 24.0, 40.0
 MAX_ERROR = 36.0
 ROTULO = 13.5  # alto de una línea de rótulo
 STEP = (WIDTH - LEFT - RIGHT) / (len(ilsvrc.YEARS) - 1)
@@ -327,7 +327,7 @@ def legend() -> str:
 def chart() -> str:
     """El gráfico entero: los dos dibujos, la leyenda y el pie."""
     return (
-        '<figure class="ilsvrc" data-search-exclude>'
+        '<figure class="ilsvrc" data-search-exclude="">'
         f"{wide_chart()}{narrow_chart()}"
         '<div class="ilsvrc-detalle" hidden></div>'
         f"{legend()}"

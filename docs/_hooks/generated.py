@@ -31,7 +31,7 @@ from cnnhistory.models import CATALOG, Card
 
 TOKEN = re.compile(
     r"^(?P<fence>[ \t]*(?:`{3,}|~{3,}))[^\n]*\n.*?^(?P=fence)[`~]*[ \t]*$"
-    r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"
+    r"|(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=ticks)(?!`)"
     r"|^(?P<indent>[ \t]*)<!--\s*generado:\s*(?P<block>.*?)\s*-->[ \t]*$"
     r"|\{ilsvrc:(?P<figure>[^{}\n]*)\}",
     re.DOTALL | re.MULTILINE,
@@ -197,7 +197,7 @@ def timeline(src_uri: str) -> str:
             f'<span class="redes">{" ".join(names)}</span></li>'
         )
     return (
-        '<figure class="linea-de-tiempo" data-search-exclude>'
+        '<figure class="linea-de-tiempo" data-search-exclude="">'
         f"<ol>{''.join(items)}</ol>"
         "<figcaption>Cada barra es el error top-5 del ganador de ILSVRC de ese año. Los nombres "
         "enlazados tienen página.</figcaption></figure>"
