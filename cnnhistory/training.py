@@ -2,22 +2,29 @@
 
 El dispositivo es aquel donde está el modelo. Las métricas se acumulan en él y se leen una sola
 vez por época, porque cada lectura obliga a esperar a la GPU. Los promedios son sumas divididas
-entre las imágenes vistas, así que un último lote más corto no los sesga.
+entre las imágenes vistas, así que un último lote más corto no los sesga. Con `Checkpoints`, un
+entrenamiento interrumpido sigue donde iba y termina en los mismos bits.
 """
 
+import dataclasses
+import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 __all__ = [
+    "Checkpoints",
     "Epoch",
     "Loader",
     "Metrics",
@@ -93,6 +100,7 @@ def train(
     lr: float,
     weight_decay: float = 5e-4,
     label_smoothing: float = 0.0,
+    checkpoints: "Checkpoints | None" = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Entrena y valida, época por época.
@@ -109,24 +117,29 @@ def train(
         lr: Tasa de aprendizaje máxima.
         weight_decay: Decaimiento de los pesos (no de sesgos ni normalizaciones).
         label_smoothing: Suavizado de etiquetas, entre 0 y 1.
-        on_epoch: Se llama al final de cada época, por ejemplo para mostrarla.
+        checkpoints: Dónde guardar el estado al final de cada época y, si se pide, desde dónde
+            seguir.
+        on_epoch: Se llama con cada época terminada, también con las recuperadas al reanudar.
 
     Returns:
         Una `Epoch` por época.
 
     Raises:
         ValueError: Si ``epochs`` o ``lr`` no son positivos o no hay lotes.
-        TrainingError: Si la pérdida deja de ser un número finito.
+        TrainingError: Si la pérdida deja de ser un número finito, o no se puede reanudar.
     """
-    if epochs < 1 or lr <= 0:
+    if epochs < 1 or not 0 < lr < math.inf:
         raise ValueError(f"epochs y lr deben ser positivos; llegaron {epochs} y {lr}")
     if not len(train_batches) or not len(val_batches):
         raise ValueError("no hay lotes: los de entrenamiento o los de validación están vacíos")
     optimizer = make_optimizer(model, lr, weight_decay)
     steps = epochs * len(train_batches)
     schedule = OneCycleLR(optimizer, lr, steps, pct_start=0.3, cycle_momentum=False)
-    history = []
-    for number in range(1, epochs + 1):
+    history = checkpoints.load(model, optimizer, schedule, train_batches) if checkpoints else []
+    if on_epoch:
+        for epoch in history:
+            on_epoch(epoch)
+    for number in range(len(history) + 1, epochs + 1):
         start = time.perf_counter()
         loss, images = train_one_epoch(model, train_batches, optimizer, schedule, label_smoothing)
         seconds = time.perf_counter() - start
@@ -139,6 +152,8 @@ def train(
         history.append(
             Epoch(number, loss, scores.loss, scores.top1, scores.top5, seconds, images / seconds)
         )
+        if checkpoints:
+            checkpoints.save(history, model, optimizer, schedule, train_batches)
         if on_epoch:
             on_epoch(history[-1])
     return history
@@ -255,12 +270,158 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
+@dataclass(frozen=True)
+class Checkpoints:
+    """Los puntos de control de un entrenamiento: lo que hace falta para seguirlo sin que se note.
+
+    Al final de cada época deja en la carpeta dos archivos safetensors, que son tensores y JSON,
+    sin código: ``last.safetensors``, solo los pesos, para usar la red; y
+    ``checkpoint.safetensors``, con los pesos, el momento del optimizador, la tasa, la historia y
+    los generadores de azar. Cada uno se escribe aparte y se renombra: nunca queda a medias.
+
+    Attributes:
+        folder: La carpeta; se crea si no existe.
+        recipe: Lo que identifica al entrenamiento (red, datos, semilla, épocas…), con valores
+            de JSON. Solo se reanuda uno que tenga la misma receta.
+        resume: Si se sigue desde lo que haya en la carpeta; si no hay nada, se empieza.
+    """
+
+    folder: Path
+    recipe: Mapping[str, object]
+    resume: bool = False
+
+    def save(
+        self,
+        history: list[Epoch],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: LRScheduler,
+        batches: Loader,
+    ) -> None:
+        """Guarda el estado con que empezará la época siguiente.
+
+        Args:
+            history: Las épocas terminadas.
+            model: La red.
+            optimizer: El de `make_optimizer`.
+            schedule: El plan de la tasa de aprendizaje.
+            batches: Los lotes de entrenamiento.
+        """
+        weights = model.state_dict()
+        tensors = {f"model/{name}": value for name, value in weights.items()}
+        for name, parameter in model.named_parameters():
+            if parameter in optimizer.state:
+                tensors[f"momentum/{name}"] = optimizer.state[parameter]["momentum_buffer"]
+        tensors |= {f"random/{name}": state for name, (state, _) in _generators(batches).items()}
+        state = {
+            "recipe": dict(self.recipe),
+            "history": [dataclasses.asdict(epoch) for epoch in history],
+            "schedule": schedule.state_dict(),
+            "lr": [group["lr"] for group in optimizer.param_groups],
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Primero los pesos: si algo corta aquí, al reanudar se repite la época y se reescriben.
+        _write(self.folder / "last.safetensors", weights, {})
+        _write(self.folder / "checkpoint.safetensors", tensors, {"cnnhistory": json.dumps(state)})
+
+    def load(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: LRScheduler,
+        batches: Loader,
+    ) -> list[Epoch]:
+        """Devuelve todo al estado guardado; sin ``resume``, o sin nada guardado, no toca nada.
+
+        Args:
+            model: La red, recién creada.
+            optimizer: El de `make_optimizer`, recién creado.
+            schedule: El plan de la tasa de aprendizaje, recién creado.
+            batches: Los lotes de entrenamiento, sin recorrer.
+
+        Returns:
+            Las épocas ya terminadas.
+
+        Raises:
+            TrainingError: Si el archivo está dañado o es de un entrenamiento con otra receta.
+        """
+        path = self.folder / "checkpoint.safetensors"
+        if not (self.resume and path.exists()):
+            return []
+        try:
+            with safe_open(path, framework="pt") as file:
+                state = json.loads(file.metadata()["cnnhistory"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, TypeError, KeyError):
+            raise TrainingError(
+                f"{path} está dañado o no es un punto de control: bórralo para empezar de nuevo"
+            ) from None
+        self._check_recipe(state["recipe"])
+        generators = _generators(batches)
+        if generators.keys() != _part(tensors, "random/").keys():
+            raise TrainingError(f"{path} se guardó en otra máquina o con otra clase de lotes")
+        model.load_state_dict(_part(tensors, "model/"))
+        parameters = dict(model.named_parameters())
+        for name, momentum in _part(tensors, "momentum/").items():
+            # empty_like copia el orden en memoria del peso, del que depende el paso «fused».
+            buffer = torch.empty_like(parameters[name]).copy_(momentum)
+            optimizer.state[parameters[name]]["momentum_buffer"] = buffer
+        schedule.load_state_dict(state["schedule"])
+        for group, lr in zip(optimizer.param_groups, state["lr"], strict=True):
+            group["lr"] = lr
+        for name, random in _part(tensors, "random/").items():
+            _, restore = generators[name]
+            restore(random)
+        return [Epoch(**epoch) for epoch in state["history"]]
+
+    def _check_recipe(self, saved: Mapping[str, object]) -> None:
+        different = [
+            f"{key} era {saved.get(key)} y ahora es {self.recipe.get(key)}"
+            for key in sorted(saved.keys() | self.recipe.keys())
+            if saved.get(key) != self.recipe.get(key)
+        ]
+        if different:
+            raise TrainingError(
+                f"en {self.folder} hay otro entrenamiento ({'; '.join(different)}): elige otra "
+                "carpeta, o no pidas reanudar y se empezará de nuevo"
+            )
+
+
+def _generators(batches: Loader) -> dict[str, tuple[Tensor, Callable[[Tensor], object]]]:
+    """El estado de cada generador de azar que interviene, y la función que lo repone."""
+    generators: dict[str, tuple[Tensor, Callable[[Tensor], object]]] = {
+        "cpu": (torch.get_rng_state(), torch.set_rng_state)
+    }
+    if torch.cuda.is_available():
+        generators["cuda"] = (torch.cuda.get_rng_state(), torch.cuda.set_rng_state)
+    own = getattr(batches, "generator", None)
+    if own is not None:
+        generators["batches"] = (own.get_state(), own.set_state)
+    return generators
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Escribe aparte y renombra: quien lea ``path`` ve lo de antes o lo de ahora, entero."""
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+    partial.replace(path)
+
+
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Pone la red en modo de evaluación y, pase lo que pase, la devuelve al que tenía."""
-    was_training = model.training
+    """Pone la red en modo de evaluación y, pase lo que pase, deja cada capa como estaba."""
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, mode in modes.items():
+            module.training = mode
