@@ -55,7 +55,8 @@ def render(script, *outputs, header=""):
 
 
 def to_html(page):
-    return page.finish(markdown.markdown(page.markdown, extensions=EXTENSIONS))
+    content = markdown.markdown(page.markdown, extensions=EXTENSIONS)
+    return page.with_figures(rendering.without_timings(content))
 
 
 def test_prose_passes_as_it_is():
@@ -191,7 +192,7 @@ def test_svg_follows_the_theme_and_does_not_leak_into_the_page():
     assert {'id="f3-pabc"', "url(#f3-pabc)", 'xlink:href="#f3-m1"'} <= set(
         re.findall(r'id="f3-pabc"|url\(#f3-pabc\)|xlink:href="#f3-m1"', html)
     )
-    assert 'd="M 1.23 -2 L 3 4"' in html
+    assert 'd="M 1.23 -2.00 L 3 4"' in html
     assert 'x="7.12">0.12345</text>' in html  # las cifras de la figura no se redondean
 
 

@@ -121,13 +121,16 @@ def requested(body: str, where: str) -> dict[str, list[str]]:
     """Lo que pide la celda: por cada módulo, los nombres que se quieren ver."""
     wanted: dict[str, list[str]] = {}
     for node in ast.parse(body).body:
-        plain = isinstance(node, ast.ImportFrom) and node.module and node.level == 0
-        if not plain or any(alias.name == "*" or alias.asname for alias in node.names):
-            raise FuenteError(
-                f"{where}: una celda «fuente» solo lleva `from paquete.módulo import nombre`; "
-                f"sobra «{ast.unparse(node)}»."
-            )
-        wanted.setdefault(node.module, []).extend(alias.name for alias in node.names)
+        match node:
+            case ast.ImportFrom(module=str(module), names=names, level=0) if all(
+                alias.name != "*" and alias.asname is None for alias in names
+            ):
+                wanted.setdefault(module, []).extend(alias.name for alias in names)
+            case _:
+                raise FuenteError(
+                    f"{where}: una celda «fuente» solo lleva `from paquete.módulo import nombre`; "
+                    f"sobra «{ast.unparse(node)}»."
+                )
     if not wanted:
         raise FuenteError(f"{where}: la celda «fuente» no importa nada.")
     return wanted

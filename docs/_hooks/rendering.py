@@ -34,10 +34,9 @@ class Page:
     figures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def finish(self, content: str) -> str:
-        """El HTML de la página con cada figura en su marca, y sin tiempos en la búsqueda."""
-        content = MARK.sub(lambda mark: self.figures[int(mark[1] or mark[2])], content)
-        return VARIES.sub(lambda part: part[0].replace("<table", f"<table {UNSEARCHED}"), content)
+    def with_figures(self, content: str) -> str:
+        """El HTML con cada figura en el lugar de su marca."""
+        return MARK.sub(lambda mark: self.figures[int(mark[1] or mark[2])], content)
 
 
 def render(notebook: NotebookNode, entry: Entry | None, name: str, header: str = "") -> Page:
@@ -69,6 +68,11 @@ def render(notebook: NotebookNode, entry: Entry | None, name: str, header: str =
         text = TITLE.sub(lambda title: f"{title[0]}\n\n{header}", text, count=1)
     page.markdown = text
     return page
+
+
+def without_timings(content: str) -> str:
+    """El HTML con las tablas de tiempos fuera de la búsqueda, para que el índice no varíe."""
+    return VARIES.sub(lambda part: part[0].replace("<table", f"<table {UNSEARCHED}"), content)
 
 
 def tagged(cell: NotebookNode, tag: str) -> bool:

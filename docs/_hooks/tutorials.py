@@ -86,6 +86,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Prepara los tutoriales, agrega sus descargas y ejecuta (o encarga) lo que falte."""
     names = [file.src_uri for file in files.documentation_pages() if is_tutorial(file)]
     state.tutorials = {name: prepare(name, config) for name in names}
+    state.pages.clear()
     for tutorial in state.tutorials.values():
         for file in downloads(tutorial, config):
             files.append(file)
@@ -127,11 +128,15 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
     return rendered.markdown
 
 
-@event_priority(50)  # antes que quien marca lo que no se busca
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Pone las figuras en su lugar."""
+    """Aparta de la búsqueda lo que cambia de una ejecución a otra."""
+    return rendering.without_timings(html) if page.file.src_uri in state.pages else html
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Pone las figuras en su lugar: tan tarde que el índice de búsqueda no tiene que leerlas."""
     rendered = state.pages.get(page.file.src_uri)
-    return rendered.finish(html) if rendered else html
+    return rendered.with_figures(output) if rendered else output
 
 
 def on_post_build(config: MkDocsConfig) -> None:
