@@ -1,0 +1,818 @@
+# %% [markdown]
+# # El bucle de entrenamiento, línea por línea
+#
+# Acabas de crear una red. Le muestras una zapatilla y dice «vestido». Dentro tiene decenas de miles de
+# números. **¿Cuáles cambias, hacia dónde y cuánto?**
+#
+# La respuesta son cuatro líneas de código, y todas las redes de este sitio aprenden con ellas. Aquí las
+# hacemos primero a mano, con dos pesos. Después leemos, línea por línea, el bucle real del paquete. Por el
+# camino mediremos cada precaución: qué se pierde cuando falta.
+#
+# Solo necesitas saber qué es pasar una imagen por una red y obtener una puntuación por clase.
+
+# %%
+import math
+import time
+import weakref
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cnnhistory import data, inspection, models, plotting
+
+seed = 0
+
+# %% [markdown]
+# Todo el azar de la página sale de `seed`. Cámbiala y ejecuta otra vez: los números se moverán, las
+# conclusiones no. Cada una está comprobada con un `assert`.
+#
+# ## Dos pesos y un lápiz
+#
+# La red más pequeña que se puede entrenar: dos entradas, dos pesos, una salida. La entrada es $(1, 2)$, los
+# pesos son $(1, 0.5)$ y queremos que la salida sea $4$.
+#
+# 1. **Hacia adelante.** La salida es $1 \cdot 1 + 2 \cdot 0.5 = 2$. Se queda corta.
+# 2. **Pérdida.** ¿Cuánto duele? La distancia al cuadrado: $(2 - 4)^2 = 4$.
+# 3. **Gradiente.** Sube un poquito el primer peso, digamos $0.001$. La salida pasa a $2.001$ y la pérdida a
+#    $3.996$: bajó cuatro milésimas, cuatro veces lo que subió el peso. Su derivada es $-4$. El segundo peso
+#    multiplica una entrada el doble de grande y pesa el doble: $-8$.
+# 4. **Paso.** Mueve cada peso en contra de su derivada, en proporción a ella. La proporción es la *tasa de
+#    aprendizaje*. Con $0.05$, los pesos pasan a $1 + 0.05 \cdot 4 = 1.2$ y $0.5 + 0.05 \cdot 8 = 0.9$.
+#
+# Otra vez hacia adelante: $1.2 + 2 \cdot 0.9 = 3$. La pérdida era $4$ y ahora es $1$. Eso es aprender.
+# Nadie eligió qué peso tocar: se movieron todos, cada uno según su parte de culpa.
+#
+# Ahora que lo haga PyTorch. `backward()` calcula las derivadas y las deja en `grad`:
+
+# %%
+inputs, target = torch.tensor([1.0, 2.0]), 4.0
+weights = torch.tensor([1.0, 0.5], requires_grad=True)
+
+output = weights @ inputs  # 1. hacia adelante
+loss = (output - target) ** 2  # 2. pérdida
+loss.backward()  # 3. gradiente
+print("salida", output.item(), "· pérdida", loss.item(), "· gradiente", weights.grad.tolist())
+
+with torch.no_grad():  # el paso no forma parte de lo que se deriva
+    weights -= 0.05 * weights.grad  # 4. paso
+output = weights @ inputs
+print(f"salida {output:.2f} · pérdida {(output - target) ** 2:.2f}")
+
+assert weights.grad.tolist() == [-4.0, -8.0]
+assert torch.allclose(weights, torch.tensor([1.2, 0.9]))
+
+# %% [markdown]
+# ### ¿Cuánto es mucho?
+#
+# El gradiente dice hacia dónde. No dice cuánto: eso lo pones tú. En este juguete se puede calcular qué
+# pasa con cada tasa $\eta$. El gradiente es $2 \, (\text{salida} - 4)$ por cada entrada, así que un paso mueve la
+# salida $-2\eta \, (\text{salida} - 4)(1^2 + 2^2)$. Es decir: **cada paso multiplica el error por $1 - 10\eta$**.
+#
+# | Tasa | El error se multiplica por | Qué se ve |
+# | ---: | ---: | --- |
+# | $0.01$ | $0.9$ | avanza, a paso de tortuga |
+# | $0.05$ | $0.5$ | la mitad en cada paso |
+# | $0.1$ | $0$ | acierta a la primera |
+# | $0.2$ | $-1$ | salta de un lado al otro, para siempre |
+# | $0.21$ | $-1.1$ | cada salto es mayor que el anterior |
+#
+# Entre la mejor tasa y el desastre hay solo un factor de dos.
+
+
+# %% alt="Tres parábolas iguales de pérdida según la salida, con el mínimo en 4. Con tasa 0.01, ocho puntos apretados que apenas bajan por la izquierda. Con tasa 0.05, puntos que llegan al fondo. Con tasa 0.21, puntos que saltan de un lado al otro y suben." caption="Ocho pasos desde el mismo punto, con tres tasas. Cada punto es la salida y su pérdida después de un paso."
+def walk(rate, steps=8):
+    """Las salidas del juguete, paso a paso."""
+    weights, outputs = torch.tensor([1.0, 0.5]), []
+    for _ in range(steps + 1):
+        outputs.append((weights @ inputs).item())
+        weights = weights - rate * 2 * (outputs[-1] - target) * inputs
+    return outputs
+
+
+with plotting.style():
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.5), sharey=True)
+    grid = torch.linspace(-0.6, 8.6, 100)
+    for index, (axis, rate) in enumerate(zip(axes, (0.01, 0.05, 0.21), strict=True)):
+        outputs = torch.tensor(walk(rate))
+        axis.plot(grid, (grid - target) ** 2, color=plotting.INK, linewidth=1, alpha=0.6)
+        axis.plot(outputs, (outputs - target) ** 2, "o-", color=plotting.PALETTE[index], ms=4, lw=1)
+        axis.set(title=f"tasa {rate}", xlabel="salida", ylim=(-1, 22))
+    axes[0].set_ylabel("pérdida")
+    figure.tight_layout()
+
+for rate in (0.01, 0.05, 0.21):  # el factor 1 − 10η, comprobado
+    errors = [output - target for output in walk(rate)]
+    assert all(
+        math.isclose(after, before * (1 - 10 * rate), rel_tol=1e-3, abs_tol=1e-5)
+        for before, after in pairwise(errors)
+    )
+
+# %% [markdown]
+# ## De dos pesos a decenas de miles
+#
+# El resto de la página usa la [LeNet-5](../arquitecturas/lenet-5.py) moderna y prendas de Fashion-MNIST. Los
+# datos se reparten en tres montones: **entrenamiento**, de donde salen los gradientes; **validación**, para
+# tomar decisiones; y **prueba**, que se mira una sola vez, al final. La media y la desviación con que se
+# normaliza salen solo del primero.
+
+# %%
+train_set, test_set = data.fashion_mnist("mini")
+train_set, val_set = data.split(train_set, fraction=0.1, seed=seed)
+normalize = data.normalization(train_set)
+val_batches = data.Batches(val_set, 500, transform=normalize)
+
+
+def new_net(seed):
+    """Una LeNet-5 moderna, con los pesos que le tocan a esa semilla."""
+    torch.manual_seed(seed)
+    return models.create("lenet5_modern", num_classes=10, in_channels=1)
+
+
+def new_batches(seed=seed):
+    """Lotes de 128 imágenes de entrenamiento, en un orden al azar."""
+    return data.Batches(train_set, 128, shuffle=True, seed=seed, transform=normalize)
+
+
+net = new_net(seed)
+print("parámetros:", inspection.thousands(inspection.count_parameters(net)))
+print("imágenes:", len(train_set), "entrenan,", len(val_set), "validan,", len(test_set), "prueban")
+print("lotes por época:", len(new_batches()))
+
+# %% alt="Diez prendas en gris en una fila, cada una con el nombre que le da la red sin entrenar; casi ninguno corresponde." caption="Diez imágenes de validación y, encima, lo que dice de ellas la red recién creada."
+with torch.inference_mode():
+    images, labels = next(iter(val_batches))
+    logits = net(images)
+    guesses = [val_set.classes[guess] for guess in logits[:10].argmax(1)]
+figure = plotting.image_grid(val_set.images[:10], titles=guesses)
+
+# %% [markdown]
+# Para medir cuánto se equivoca una red que clasifica se usa la **entropía cruzada**. *Softmax* convierte las
+# diez puntuaciones en probabilidades, y la pérdida es $-\ln p$, donde $p$ es la probabilidad que le tocó a la
+# clase correcta. Si la red está segura y acierta ($p = 1$), no paga nada. Si duda entre dos ($p = 1/2$), paga
+# $0.69$. Si estaba segura de otra cosa ($p = 0.01$), paga $4.6$: lo que más cuesta no es dudar, es mentir con
+# aplomo.
+#
+# De ahí sale **la primera prueba de cordura**, y es gratis. Quien no sabe nada y lo admite reparte la
+# probabilidad por igual: con diez clases paga $-\ln(1/10) = \ln 10$. Una red sin entrenar debería andar cerca.
+
+# %%
+first_loss = F.cross_entropy(logits, labels).item()
+print(f"ln 10 = {math.log(10):.3f}")
+print(f"la red recién creada paga {first_loss:.3f}")
+
+with torch.no_grad():
+    modest = new_net(seed)
+    modest.classifier[-1].weight *= 0.01  # la última capa opina cien veces más bajo
+    modest_loss = F.cross_entropy(modest(images), labels).item()
+print(f"con la última capa en voz baja, {modest_loss:.3f}")
+
+assert abs(modest_loss - math.log(10)) < 0.02
+assert math.log(10) + 0.2 < first_loss < 10
+
+# %% [markdown]
+# La nuestra paga de más, y la prueba dice por qué: las puntuaciones nacen grandes, y una puntuación grande es
+# una opinión firme. La red empieza **convencida de disparates**. Si bajamos la voz de la última capa, el
+# número es $\ln 10$ casi exacto. El exceso de aquí se olvida en unos pocos pasos. Pero si un día lees 30 donde
+# esperabas $2.3$, detente: hay algo mal en la inicialización, en la normalización o en la pérdida, y
+# ningún entrenamiento lo va a arreglar por ti.
+#
+# ## Quién da el paso
+#
+# El paso a mano era `weights -= 0.05 * weights.grad`. Con muchos parámetros lo da un *optimizador*. Este es
+# el de todas las redes del sitio:
+
+# %% tags=["fuente"]
+from cnnhistory.training import make_optimizer
+
+# %% [markdown]
+# Línea por línea:
+#
+# - `p.requires_grad`: un parámetro congelado no entra. Así se puede entrenar solo una parte de la red.
+# - `p.ndim > 1`: los pesos de convoluciones y densas son tensores de dos dimensiones o más; los sesgos, de
+#   una. El *decaimiento* encoge un poco los primeros en cada paso, para que ninguno crezca sin necesidad. A
+#   los sesgos se los deja en paz.
+# - `momentum=0.9`: en lugar de seguir el gradiente de este lote, que es ruidoso, se sigue una suma que recuerda
+#   los anteriores y olvida un 10 % en cada paso. `nesterov=True` es una variante que mira un poco
+#   más adelante.
+# - `fused=True`: la misma cuenta en una sola pasada por la memoria. Es solo velocidad.
+#
+# ¿Qué hace el momento? Si el gradiente es siempre el mismo, los pasos se acumulan: $1 + 0.9 + 0.9^2 + \dots = 10$.
+# Si cambia de signo en cada paso, casi se anulan. El optimizador corre por los valles largos y no rebota
+# entre sus paredes.
+
+# %%
+for name, gradients in {"siempre igual": [1.0] * 60, "cambia de signo": [1.0, -1.0] * 30}.items():
+    parameter = nn.Parameter(torch.zeros(1, 1))
+    optimizer = make_optimizer(nn.ParameterList([parameter]), lr=1.0, weight_decay=0.0)
+    for gradient in gradients:
+        before = parameter.item()
+        parameter.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+    moved = abs(parameter.item() - before)
+    print(f"gradiente que {name}: el último paso mide {moved:.2f} veces la tasa")
+    assert (9.9 < moved < 10.1) if name == "siempre igual" else moved < 2
+
+# %% [markdown]
+# Ojo con la consecuencia: con momento $0.9$, una tasa de $0.02$ empuja tanto como una de $0.2$ sin él. Por
+# eso una tasa copiada de otro sitio no significa nada sin su optimizador.
+#
+# ## Con qué precisión se calcula
+
+# %% tags=["fuente"]
+from cnnhistory.training import mixed_precision
+
+# %% [markdown]
+# Un `float32` gasta 32 bits por número. Un `bfloat16` gasta la mitad: conserva el mismo rango de tamaños y
+# pierde decimales, le quedan dos o tres cifras. Para multiplicar matrices suele sobrar, y el
+# hardware que lo trae de fábrica va bastante más rápido. En el que no lo trae se emula, y sale peor: por eso la
+# función pregunta antes de activarlo. Dentro del contexto, PyTorch convierte al vuelo las operaciones que lo
+# soportan bien; **los pesos siguen en `float32`**, porque un paso pequeño sumado a un peso en `bfloat16` se
+# perdería en el redondeo:
+
+# %%
+wide, narrow = torch.ones((), dtype=torch.float32), torch.ones((), dtype=torch.bfloat16)
+print(f"float32:  {wide + 0.001:.6f}")
+print(f"bfloat16: {narrow + 0.001:.6f}  ← el paso se perdió")
+assert (narrow + 0.001).item() == 1.0 < (wide + 0.001).item()
+
+# %% [markdown]
+# ## Una época
+#
+# Con miles de imágenes no se calcula el gradiente de todas para dar un paso: se toma un *lote*, se da el
+# paso y se pasa al siguiente. El gradiente del lote es una estimación ruidosa, pero cuesta poco y da muchos
+# pasos. Una *época* es una vuelta completa a los datos. Las cuatro líneas del juguete están aquí dentro;
+# búscalas.
+
+# %% tags=["fuente"]
+from cnnhistory.training import Loader, train_one_epoch  # noqa: F401
+
+# %% [markdown]
+# | Línea | Qué hace | Si falta |
+# | --- | --- | --- |
+# | `model.train()` | pone en modo de entrenamiento dropout y normalización por lotes | la red entrena sin dropout y sin actualizar sus estadísticas |
+# | `device = next(model.parameters()).device` | pregunta a la red dónde vive | hay que pasar el dispositivo a mano a todas partes |
+# | `images.to(device, memory_format=…)` | lleva el lote adonde está la red, con los canales juntos en memoria: la forma no cambia y muchas convoluciones van más rápido | error, si están en dispositivos distintos |
+# | `with mixed_precision(device)` | calcula en `bfloat16` donde conviene | más lento, nada más |
+# | `logits = model(images)` | **1. hacia adelante**; de paso, PyTorch guarda lo que necesitará para derivar | |
+# | `F.cross_entropy(logits.float(), …)` | **2. pérdida**, en `float32`: aquí los decimales sí importan | la pérdida pierde cifras |
+# | `optimizer.zero_grad(…)` | borra los gradientes del lote anterior | [se acumulan](#gradientes-que-nadie-borro) |
+# | `loss.backward()` | **3. gradiente**: recorre las operaciones al revés y llena `grad` | los pesos no cambian |
+# | `optimizer.step()` | **4. paso** | los pesos no cambian |
+# | `schedule.step()` | ajusta la tasa para el lote siguiente | la tasa queda fija |
+# | `total += loss.detach() * len(labels)` | acumula la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#la-pérdida-que-arrastra-su-grafo) |
+# | `total.item() / seen` | la media por imagen, leída una vez | |
+#
+# Un detalle más de la última línea. Una GPU recibe órdenes y trabaja por su cuenta mientras Python prepara
+# las siguientes. `.item()` pide un número, y para darlo hay que **esperar** a que termine todo lo anterior. Con
+# un `.item()` por lote, la GPU se queda ociosa en cada lote. Aquí `total` vive en el dispositivo y solo
+# se lee al final: una espera por época.
+#
+# Fíjate también en que `train_loss` promedia pérdidas de *redes distintas*: la del primer lote no es la misma
+# que la del último. Por eso al principio suele salir peor que la de validación, que se mide al terminar
+# la época.
+#
+# ### Segunda prueba de cordura: memorizar 64 imágenes
+#
+# Antes de gastar una hora, gasta unos segundos. Una red sana debe poder aprenderse de memoria un solo lote. Si
+# no puede, el error está en el código o en la tasa: no son los datos, ni hace falta una red mayor.
+
+# %%
+few = data.Batches(train_set[:64], 64, transform=normalize)
+memorizer = new_net(seed)
+optimizer = make_optimizer(memorizer, lr=0.01, weight_decay=0.0)
+for step in range(1, 81):
+    loss, _ = train_one_epoch(memorizer, few, optimizer)  # una «época» de un solo lote
+    if step in (1, 5, 10, 20, 40, 80):
+        print(f"paso {step:2}: pérdida {loss:.4f}")
+assert loss < 0.3
+
+# %% [markdown]
+# ### ¿En qué se van los segundos?
+#
+# Repetimos la época con un cronómetro entre línea y línea. En una CPU basta con mirar el reloj; en una GPU
+# habría que llamar a `torch.cuda.synchronize()` antes de cada lectura, o el reloj mediría lo que se tarda
+# en *pedir* el trabajo.
+
+# %% tags=["tiempos"]
+seconds = dict.fromkeys(("datos", "hacia adelante", "hacia atrás", "paso"), 0.0)
+net = new_net(seed)
+optimizer = make_optimizer(net, lr=0.01, weight_decay=0.0)
+device = torch.device("cpu")
+moments = [time.perf_counter()]
+for images, labels in new_batches():
+    moments.append(time.perf_counter())
+    with mixed_precision(device):
+        logits = net(images.to(memory_format=torch.channels_last))
+    loss = F.cross_entropy(logits.float(), labels)
+    moments.append(time.perf_counter())
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    moments.append(time.perf_counter())
+    optimizer.step()
+    moments.append(time.perf_counter())
+    for name, (start, end) in zip(seconds, pairwise(moments), strict=True):
+        seconds[name] += end - start
+    moments = moments[-1:]
+
+whole = sum(seconds.values())
+for name, spent in seconds.items():
+    print(f"{name:14}  {spent:5.2f} s  {spent / whole:4.0%}")
+print(f"{'total':14}  {whole:5.2f} s  {len(train_set) / whole:.0f} imágenes por segundo")
+
+assert seconds["hacia adelante"] + seconds["hacia atrás"] > seconds["datos"] + seconds["paso"]
+
+# %% [markdown]
+# Casi todo se va en calcular, y eso es una buena noticia: los datos no estorban. Caben en memoria, así que un
+# lote es una indexación y no hace falta ningún proceso auxiliar. Cuando el entrenamiento sea lento, mide
+# antes de cambiar nada.
+#
+# ## Medir sin tocar
+
+# %% tags=["fuente"]
+from cnnhistory.training import Metrics, _evaluating, evaluate  # noqa: F401
+
+# %% [markdown]
+# Es el mismo recorrido, con cuatro diferencias:
+#
+# - `@torch.inference_mode()`: no se guarda nada para derivar. Menos memoria y más velocidad.
+# - `with _evaluating(model)`: pone la red en modo de evaluación y al salir la deja como estaba, incluso si
+#   algo falla.
+# - `reduction="sum"`: se suman pérdidas y se divide al final entre las imágenes vistas. Ahora verás por qué.
+# - `logits.topk(5)`: las cinco clases con más puntos. Si la correcta es la primera, cuenta para el
+#   top-1; si está entre las cinco, para el top-5. Las tres sumas viajan en un solo tensor y se leen juntas.
+#
+# ### El promedio de los promedios miente
+#
+# Tienes 260 imágenes en lotes de 128: salen 128, 128 y 4. La red acierta todas las de los dos primeros lotes y
+# ninguna de las cuatro últimas. Acertó $256$ de $260$. Pero si promedias el acierto de cada lote obtienes
+# $(1 + 1 + 0)/3$:
+
+# %%
+hits, sizes = [128, 128, 0], [128, 128, 4]
+of_batches = sum(hit / size for hit, size in zip(hits, sizes, strict=True)) / len(sizes)
+print(f"promedio de los lotes: {of_batches:.1%}")
+print(f"aciertos entre imágenes: {sum(hits) / sum(sizes):.1%}")
+assert math.isclose(of_batches, 2 / 3)
+assert math.isclose(sum(hits) / sum(sizes), 256 / 260)
+
+# %% [markdown]
+# Cada imagen del último lote pesó 32 veces más que las otras. Aquí es un caso extremo; en los datos reales el
+# sesgo es pequeño, cambia con el tamaño del lote y nadie lo ve. Suma, y divide al final.
+#
+# Con ese `evaluate` podemos cerrar la prueba anterior: ¿memorizó de verdad las 64 imágenes?
+
+# %%
+memory, elsewhere = evaluate(memorizer, few), evaluate(memorizer, val_batches)
+print(f"en las 64 que vio: {memory.top1:.1%} · en validación: {elsewhere.top1:.1%}")
+assert memory.top1 >= 0.95
+assert elsewhere.top1 < 0.8
+
+# %% [markdown]
+# Se las sabe de memoria y con las demás falla a menudo: eso es sobreajuste en estado puro, y la razón de que
+# exista la validación.
+#
+# ### Dos modos, una red
+#
+# Algunas capas hacen una cosa al entrenar y otra al medir. *Dropout* es la más clara. Al entrenar apaga la
+# mitad de los valores, al azar, y dobla los que quedan para que la suma esperada no cambie. Al medir, no hace
+# nada:
+
+# %%
+torch.manual_seed(seed)
+layer = nn.Dropout(p=0.5)
+print("train():", layer.train()(torch.ones(12)).int().tolist())
+print("eval(): ", layer.eval()(torch.ones(12)).int().tolist())
+
+# %% [markdown]
+# `train()` y `eval()` solo cambian una bandera en cada capa. No apagan los gradientes, y `inference_mode()` no
+# cambia el modo de las capas: **son dos cosas distintas y hacen falta las dos**.
+#
+# ### Por qué la validación no es la prueba
+#
+# Imagina cien redes que responden *al azar*. Las mides con cien imágenes de validación y te quedas con la
+# mejor:
+
+# %%
+generator = torch.Generator().manual_seed(seed)
+truth = torch.randint(10, (100,), generator=generator)
+answers = torch.randint(10, (100, 100), generator=generator)  # red, imagen
+scores = (answers == truth).float().mean(dim=1)
+best = scores.max().item()
+fresh_truth, fresh_answers = torch.randint(10, (2, 10_000), generator=generator)
+fresh = (fresh_truth == fresh_answers).float().mean().item()
+print(f"media de las cien: {scores.mean():.1%}")
+print(f"la mejor: {best:.0%} · esa misma, con imágenes nuevas: {fresh:.1%}")
+assert best >= 0.14
+assert 0.09 < fresh < 0.11
+
+# %% [markdown]
+# La mejor parecía saber algo. No sabía nada: ganó un sorteo. Cada vez que eliges con una medida (la tasa, la
+# época, la red), esa medida queda inflada para lo que elegiste. **Elegir también es entrenar.** Por eso
+# hacen falta otras imágenes que no hayan decidido nada, y por eso se miran una sola vez.
+#
+# ## El bucle entero
+
+# %% tags=["fuente"]
+from cnnhistory.training import Epoch, TrainingError, train  # noqa: F401
+
+# %% [markdown]
+# Ya conoces casi todas las piezas:
+#
+# - Las dos comprobaciones del principio fallan *antes* de entrenar, no dentro de una hora.
+# - `steps` son los pasos de todo el entrenamiento. El plan de la tasa los necesita: sabe desde el principio
+#   cuándo va a terminar.
+# - `checkpoints`, si se da, guarda el estado al final de cada época, y deja seguir un entrenamiento que
+#   se cortó.
+# - El reloj mide solo el entrenamiento. La validación es tiempo aparte.
+# - Si la pérdida deja de ser un número, se detiene y dice qué probar. Seguir sería calentar la habitación.
+# - `evaluate(model, val_batches)`: validación, nunca prueba.
+# - `history` es una lista de `Epoch`, datos sin más. Quien quiera curvas, que las dibuje.
+#
+# ### El plan de la tasa
+#
+# La tasa no es fija. Sube durante el primer 30 % de los pasos y baja después hasta casi cero. Subir poco a poco
+# protege a la red recién nacida, cuyos gradientes son enormes. Bajar deja que se asiente: con tasa
+# grande, el ruido de los lotes la hace rebotar alrededor del mínimo.
+
+# %% alt="Curva de la tasa según el paso: nace cerca de cero, sube en forma de S hasta 0.05 en el paso 30 y baja en forma de S más larga hasta cero en el paso 100." caption="La tasa en un entrenamiento de cien pasos con `lr=0.05`: el número que das es la cumbre."
+parameter = nn.Parameter(torch.zeros(1, 1))
+optimizer = make_optimizer(nn.ParameterList([parameter]), lr=0.05, weight_decay=0.0)
+schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimizer, 0.05, 100, pct_start=0.3, cycle_momentum=False
+)
+rates = []
+for _ in range(100):
+    rates.append(optimizer.param_groups[0]["lr"])
+    optimizer.step()
+    schedule.step()
+
+with plotting.style():
+    figure, axis = plt.subplots(figsize=(5, 2.2))
+    axis.plot(range(1, 101), rates)
+    axis.set(xlabel="paso", ylabel="tasa", ylim=(0, None))
+    figure.tight_layout()
+
+assert abs(max(rates) - 0.05) < 1e-6
+assert rates.index(max(rates)) in (28, 29, 30)
+assert rates[0] <= 0.05 / 20
+assert rates[-1] < 1e-5
+
+# %% [markdown]
+# ### La cumbre: pequeña, buena, enorme
+#
+# ¿Y cuál es la cumbre? Hagamos con la red lo del juguete: una época con tasa fija y tres valores muy
+# distintos. Para ver la pérdida de cada paso damos a `train_one_epoch` «épocas» de un solo lote. Eso lee un
+# número por lote, así que sirve para mirar, no para entrenar rápido.
+
+
+# %% alt="Pérdida por paso con tres tasas, y una línea de puntos en ln 10. Con 0.0001 baja despacio y termina lejos de la buena. Con 0.02 cae en pocos pasos y sigue bajando. Con 0.5 se sale de la gráfica enseguida y, si vuelve, queda por encima de la línea de ln 10." caption="La misma red, los mismos lotes, tres tasas fijas. La línea de puntos es $\ln 10$: lo que paga quien no sabe nada."
+def losses_by_step(model, batches, optimizer):
+    """La pérdida de cada lote, justo antes de dar su paso."""
+    return [train_one_epoch(model, [batch], optimizer)[0] for batch in batches]
+
+
+runs = {}
+for rate in (0.0001, 0.02, 0.5):
+    net = new_net(seed)
+    runs[rate] = losses_by_step(net, new_batches(), make_optimizer(net, rate, 0.0))
+
+with plotting.style():
+    figure, axis = plt.subplots(figsize=(6.4, 2.9))
+    for (rate, losses), line in zip(runs.items(), ("--", "-", "-."), strict=True):
+        axis.plot(range(1, len(losses) + 1), losses, line, label=f"tasa {rate:g}")
+    axis.axhline(math.log(10), color=plotting.INK, linestyle=":", linewidth=1)
+    axis.set(xlabel="paso", ylabel="pérdida del lote", ylim=(0, 6))
+    axis.legend()
+    figure.tight_layout()
+
+last = {rate: sum(losses[-10:]) / 10 for rate, losses in runs.items()}
+print({rate: round(loss, 3) for rate, loss in last.items()})
+assert last[0.02] < 1.0 < 1.3 < last[0.0001]
+assert not last[0.5] < 2.2  # atascada en ln 10, o ya no es un número
+
+# %% [markdown]
+# Con la tasa enorme, el primer paso lanza los pesos tan lejos que las ReLU se apagan: la red responde lo mismo
+# a todo, o la pérdida deja de ser un número. Si ves un 10 % de acierto que no se mueve, este es el primer
+# sospechoso. La regla práctica: busca la tasa más grande que no explota y usa algo menos.
+#
+# ### A entrenar
+
+# %%
+net = new_net(seed)
+
+
+def report(epoch):
+    """Una línea por época."""
+    print(
+        f"época {epoch.number}: entrenamiento {epoch.train_loss:.3f}, "
+        f"validación {epoch.val_loss:.3f}, top-1 {epoch.val_top1:.1%}"
+    )
+
+
+history = train(net, new_batches(), val_batches, epochs=4, lr=0.05, on_epoch=report)
+assert history[-1].val_top1 > 0.8
+assert history[-1].train_loss < history[0].train_loss / 1.5
+
+# %% alt="Dos gráficas por época. A la izquierda, la pérdida de entrenamiento y la de validación bajan y terminan juntas. A la derecha, el acierto en validación sube." caption="Cuatro épocas con una cumbre de 0.05."
+figure = plotting.curves(history, "LeNet-5 moderna, Fashion-MNIST mini")
+
+# %% [markdown]
+# Y ahora que ya no queda nada que decidir, la prueba. Una vez.
+
+# %%
+final = evaluate(net, data.Batches(test_set, 500, transform=normalize))
+print(f"prueba: pérdida {final.loss:.3f}, top-1 {final.top1:.1%}, top-5 {final.top5:.1%}")
+assert final.top1 > 0.78
+
+# %% [markdown]
+# ## La misma semilla, los mismos bits
+#
+# En un entrenamiento hay azar en los pesos iniciales, en el orden de los lotes y en dropout. Con la misma
+# semilla en la misma máquina, dos entrenamientos deben dar lo mismo. No «parecido»: cada bit. Si no, no podrás
+# saber si un cambio de código mejoró algo o solo cambió el sorteo.
+
+
+# %%
+def short_run(seed):
+    """Veinte pasos, desde cero."""
+    model = new_net(seed)
+    batches = data.Batches(train_set[:2560], 128, shuffle=True, seed=seed, transform=normalize)
+    history = train(model, batches, val_batches, epochs=1, lr=0.02)
+    return model.state_dict(), history[-1].val_top1
+
+
+(first, score), (second, _) = short_run(seed), short_run(seed)
+assert all(torch.equal(first[name], second[name]) for name in first)
+print(f"misma semilla: los mismos bits ({score:.1%})")
+
+others = [score] + [short_run(seed + offset)[1] for offset in (1, 2, 3)]
+print("otras semillas:", ", ".join(f"{other:.1%}" for other in others[1:]))
+print(f"entre la mejor y la peor: {100 * (max(others) - min(others)):.1f} puntos")
+assert max(others) - min(others) > 0.005
+
+# %% [markdown]
+# Guarda esa distancia. Si dos redes se diferencian en menos que dos semillas de la *misma* red, todavía no
+# sabes cuál es mejor. Y «los mismos bits» vale para la misma máquina y las mismas versiones: otro procesador
+# suma en otro orden, y $(a + b) + c$ no es $a + (b + c)$ cuando se redondea.
+#
+# ## Errores comunes
+#
+# Todos están sacados de código publicado. Todos se ejecutan sin quejarse.
+#
+# ### La tasa que nadie usa
+#
+# La función recibe `lr`. El optimizador no.
+
+
+# %%
+def fit(model, batches, lr):
+    """Lo que se publica: acepta la tasa y la ignora."""
+    optimizer = torch.optim.Adam(model.parameters())
+    return train_one_epoch(model, batches, optimizer)[0]
+
+
+def fit_fixed(model, batches, lr):
+    """Lo que se quería."""
+    return train_one_epoch(model, batches, make_optimizer(model, lr, 0.0))[0]
+
+
+some = list(new_batches())[:8]
+ignored = [fit(new_net(seed), some, rate) for rate in (0.0001, 0.001, 0.02)]
+used = [fit_fixed(new_net(seed), some, rate) for rate in (0.0001, 0.001, 0.02)]
+print("antes:  ", [round(loss, 4) for loss in ignored])
+print("después:", [round(loss, 4) for loss in used])
+assert len(set(ignored)) == 1
+assert len(set(used)) == 3
+
+# %% [markdown]
+# Tres búsquedas de la mejor tasa, un solo resultado hasta el último decimal. La vacuna: cambia un hiperparámetro
+# a un valor absurdo y comprueba que el resultado se arruina.
+#
+# ### Gradientes que nadie borró
+#
+# `backward()` no escribe en `grad`: *suma*. Sin `zero_grad()`, cada paso sigue la suma de todos los
+# gradientes desde el principio. En el juguete se ve con lápiz. La salida va de $2$ a $3$, como antes. En el
+# segundo paso el gradiente nuevo es $(-2, -4)$, y sumado al anterior da $(-6, -12)$: la salida salta a $4.5$.
+# Ya se pasó, pero la suma aún empuja hacia arriba.
+
+# %%
+weights, outputs = torch.tensor([1.0, 0.5], requires_grad=True), []
+for _ in range(12):
+    output = weights @ inputs
+    outputs.append(round(output.item(), 2))
+    ((output - target) ** 2).backward()  # se suma a lo que había
+    with torch.no_grad():
+        weights -= 0.05 * weights.grad
+print(outputs)
+assert outputs[:3] == [2.0, 3.0, 4.5]
+assert max(outputs[6:]) - min(outputs[6:]) > 3  # doce pasos después, sigue oscilando
+
+# %% [markdown]
+# Es una bola sin fricción: pasa por el fondo y nunca se detiene. En la red, una época con descenso simple. Para
+# no copiar el bucle, al optimizador del error le quitamos la goma de borrar:
+
+# %%
+top1 = {}
+for name in ("con zero_grad", "sin zero_grad"):
+    net = new_net(seed)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    if name == "sin zero_grad":
+        optimizer.zero_grad = lambda set_to_none=True: None
+    train_one_epoch(net, new_batches(), optimizer)
+    top1[name] = evaluate(net, val_batches).top1
+    print(f"{name}: {top1[name]:.1%}")
+assert top1["con zero_grad"] - top1["sin zero_grad"] > 0.1
+
+# %% [markdown]
+# ### Medir sin `eval()`
+#
+# Una red pequeña con las dos capas que cambian de modo: normalización por lotes y dropout. La entrenamos una
+# época y la medimos bien y mal. La normalización por lotes al entrenar usa la media y la desviación
+# *del lote*, y de paso actualiza las que usará al medir.
+
+
+# %%
+def careless(model, batches):
+    """Lo que se publica: ni eval() ni inference_mode()."""
+    model.train()
+    return sum((model(images).argmax(1) == labels).sum().item() for images, labels in batches)
+
+
+torch.manual_seed(seed)
+net = nn.Sequential(
+    nn.Conv2d(1, 8, kernel_size=3, stride=2, padding=1, bias=False),
+    nn.BatchNorm2d(8),
+    nn.ReLU(),
+    nn.Flatten(),
+    nn.Dropout(0.5),
+    nn.Linear(8 * 14 * 14, 10),
+)
+train_one_epoch(net, new_batches(), make_optimizer(net, 0.02, 0.0))
+
+before = evaluate(net, val_batches)
+statistics = net[1].running_mean.clone()
+sorted_set = val_set[val_set.labels.argsort(stable=True)]
+careless_top1 = {
+    name: careless(net, data.Batches(part, size, transform=normalize)) / len(val_set)
+    for name, part, size in (
+        ("lotes de 100, mezclados", val_set, 100),
+        ("los mismos, otra vez", val_set, 100),
+        ("lotes de 100, por clase", sorted_set, 100),
+        ("de una en una", val_set, 1),
+    )
+}
+after = evaluate(net, val_batches)
+
+print(f"{'bien medida':24} {before.top1:.1%}")
+for name, score in careless_top1.items():
+    print(f"{name:24} {score:.1%}")
+print(f"{'bien medida, después':24} {after.top1:.1%}")
+assert not torch.equal(statistics, net[1].running_mean)  # medir cambió la red
+assert before.loss != after.loss
+assert max(careless_top1.values()) < before.top1
+
+# %% [markdown]
+# La misma red, con las mismas imágenes, da un número distinto según quién la acompañe en el lote. Además, la
+# medida deja huella: las imágenes con que se mide entran en `running_mean`, y por eso la última línea, medida
+# como se debe, ya no coincide con la primera. Si esas imágenes eran las de prueba, la red acaba de mirarlas.
+#
+# ### La pérdida que arrastra su grafo
+#
+# `total += loss` suma un tensor que recuerda cómo se calculó. Mientras `total` viva, vive todo lo que
+# guardó cada lote para derivar. PyTorch deja ver lo que guarda: contamos los bytes.
+
+
+# %%
+def saved_megabytes(accumulate):
+    """Memoria que sigue ocupada por lo guardado para derivar, tras medir la validación."""
+    alive = weakref.WeakSet()
+
+    class Saved:
+        def __init__(self, tensor):
+            self.tensor = tensor.detach()
+            alive.add(self)
+
+    net, total = new_net(seed), torch.zeros(())
+    with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):
+        for images, labels in val_batches:
+            loss = F.cross_entropy(net(images), labels, reduction="sum")
+            total = accumulate(total, loss)
+            del loss
+    storages = [saved.tensor.untyped_storage() for saved in alive]
+    return sum({each.data_ptr(): each.nbytes() for each in storages}.values()) / 1e6
+
+
+leak = saved_megabytes(lambda total, loss: total + loss)
+clean = saved_megabytes(lambda total, loss: total + loss.detach())
+print(f"total += loss:          {leak:.1f} MB, con solo {len(val_set)} imágenes")
+print(f"total += loss.detach(): {clean:.1f} MB")
+assert leak > 20
+assert clean < 1
+
+# %% [markdown]
+# Crece con cada lote: con todo ImageNet no habría memoria que alcance. Al entrenar duele menos, porque
+# `backward()` libera lo guardado, aunque los nodos del grafo se quedan. Al medir, `inference_mode()` corta el
+# problema de raíz: no se guarda nada.
+#
+# ## Ejercicios
+#
+# **1. Comprobar.** ¿Cuánto debería pagar al nacer una red con 100 clases? ¿Y con 1000, las de ImageNet?
+# Compruébalo con la última capa a cero.
+
+# %% tags=["solucion"]
+for num_classes in (100, 1000):
+    big = models.create("lenet5_modern", num_classes=num_classes, in_channels=1)
+    with torch.no_grad():
+        big.classifier[-1].weight.zero_()
+        paid = F.cross_entropy(big(images), labels).item()
+    print(f"{num_classes} clases: {paid:.3f} (ln {num_classes} = {math.log(num_classes):.3f})")
+    assert math.isclose(paid, math.log(num_classes), abs_tol=1e-4)
+
+# %% [markdown]
+# **2. Calcular.** Con `label_smoothing=0.1` el objetivo no es 1 para la clase correcta, sino $0.91$, y $0.01$
+# para cada una de las otras nueve. ¿Cuál es la menor pérdida posible? ¿Puedes comparar la pérdida de
+# entrenamiento con la de validación, que no lleva suavizado?
+
+# %% [markdown] tags=["solucion"]
+# La mejor respuesta es dar justo esas probabilidades. La pérdida es entonces
+# $-0.91 \ln 0.91 - 9 \cdot 0.01 \ln 0.01$, que no es cero. Las dos pérdidas miden cosas distintas y no se
+# comparan; los aciertos sí.
+
+# %% tags=["solucion"]
+probabilities = torch.full((1, 10), 0.01)
+probabilities[0, 3] = 0.91
+least = F.cross_entropy(probabilities.log(), torch.tensor([3]), label_smoothing=0.1).item()
+print(f"mínimo: {least:.3f}")
+assert math.isclose(least, -0.91 * math.log(0.91) - 0.09 * math.log(0.01), rel_tol=1e-4)
+
+# %% [markdown]
+# **3. Aprovechar el error.** Tu memoria solo admite lotes de 64, y la receta pide 128. Usa a tu favor que
+# `backward()` suma, y comprueba que el gradiente es el mismo.
+
+# %% [markdown] tags=["solucion"]
+# Dos medios lotes, cada pérdida dividida entre dos, y un solo paso al final. Se llama *acumulación de
+# gradientes*. Ojo: con normalización por lotes no sería igual, porque cada medio lote tendría sus estadísticas.
+
+# %% tags=["solucion"]
+images, labels = next(iter(new_batches()))
+whole_net, halves_net = new_net(seed), new_net(seed)
+F.cross_entropy(whole_net(images), labels).backward()
+for half, half_labels in zip(images.split(64), labels.split(64), strict=True):
+    (F.cross_entropy(halves_net(half), half_labels) / 2).backward()
+for whole, halves in zip(whole_net.parameters(), halves_net.parameters(), strict=True):
+    assert (whole.grad - halves.grad).norm() <= 1e-4 * whole.grad.norm()
+print("mismo gradiente, salvo el redondeo")
+
+# %% [markdown]
+# **4. Inventar.** Entrenar con muchas tasas para elegir una es caro. ¿Podrías probarlas todas en *una sola*
+# época? Pista: a `train_one_epoch` se le puede dar cualquier plan, por ejemplo un
+# `torch.optim.lr_scheduler.LambdaLR`.
+
+# %% [markdown] tags=["solucion"]
+# Multiplica la tasa por un poco más de uno en cada paso, de $0.0001$ a $1$, y anota la pérdida. Al principio baja
+# despacio, luego deprisa, toca fondo y explota. Donde toca fondo ya es demasiado: la cumbre se busca algo
+# por debajo.
+
+# %% tags=["solucion"] alt="Pérdida según la tasa, en escala logarítmica: alta con tasas muy pequeñas, cae hasta un mínimo entre una milésima y unas décimas y después se dispara." caption="Una época con la tasa creciendo en cada paso, y la pérdida media de cada cinco lotes seguidos."
+net, batches = new_net(seed), new_batches()
+optimizer = make_optimizer(net, lr=0.0001, weight_decay=0.0)
+growth = 10_000 ** (1 / (len(batches) - 1))
+schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: growth**step)
+rates, losses = [], []
+for batch in batches:
+    rates.append(optimizer.param_groups[0]["lr"])
+    losses.append(train_one_epoch(net, [batch], optimizer, schedule)[0])
+smooth = torch.tensor(losses).nan_to_num(nan=math.inf).unfold(0, 5, 1).mean(dim=1)
+bottom = rates[smooth.argmin() + 2]
+
+with plotting.style():
+    figure, axis = plt.subplots(figsize=(5, 2.5))
+    axis.semilogx(rates[2:-2], smooth.clamp(max=20))
+    axis.set(xlabel="tasa", ylabel="pérdida", ylim=(0, 5))
+    figure.tight_layout()
+
+print(f"toca fondo con una tasa de {bottom:.3f}")
+assert 0.003 < bottom < 0.3
+assert losses[-1] > 2 * smooth.min() or math.isnan(losses[-1])
+
+# %% [markdown]
+# ## Para seguir
+#
+# - Las funciones de esta página, con cada parámetro: [`train`](../api/training.md#cnnhistory.training.train),
+#   [`train_one_epoch`](../api/training.md#cnnhistory.training.train_one_epoch),
+#   [`evaluate`](../api/training.md#cnnhistory.training.evaluate) y
+#   [`Batches`](../api/data.md#cnnhistory.data.Batches).
+# - El bucle en acción, con su historia: [LeNet-5](../arquitecturas/lenet-5.py).
+#
+# ## Referencias
+#
+# - [Robbins y Monro (1951)](../referencia/bibliografia.md#robbins1951): el descenso con gradientes ruidosos.
+# - [Rumelhart, Hinton y Williams (1986)](../referencia/bibliografia.md#rumelhart1986): la retropropagación, que es lo
+#   que hace `backward()`.
+# - [Srivastava y otros (2014)](../referencia/bibliografia.md#srivastava2014): dropout y sus dos modos.
+# - [Ioffe y Szegedy (2015)](../referencia/bibliografia.md#ioffe2015): la normalización por lotes y los suyos.
+# - [Micikevicius y otros (2017)](../referencia/bibliografia.md#micikevicius2017): la precisión mixta.
+# - [Goyal y otros (2017)](../referencia/bibliografia.md#goyal2017): por qué conviene subir la tasa poco a poco.
