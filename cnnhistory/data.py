@@ -157,13 +157,13 @@ def mini_indices() -> tuple[Tensor, Tensor]:
 
 
 def read_idx(path: str | Path, sha256: str | None = None) -> np.ndarray:
-    """Lee un archivo IDX comprimido con gzip, el formato de MNIST.
+    """Lee un archivo IDX, el formato de MNIST, comprimido con gzip (``.gz``) o sin comprimir.
 
     El formato está descrito en http://yann.lecun.com/exdb/mnist/: dos ceros, el tipo, el número
     de dimensiones, cada dimensión en 32 bits *big endian* y los datos.
 
     Args:
-        path: El archivo ``.gz``.
+        path: El archivo; se descomprime si su nombre termina en ``.gz``.
         sha256: Huella esperada del contenido descomprimido; ``None`` no la comprueba.
 
     Returns:
@@ -173,26 +173,34 @@ def read_idx(path: str | Path, sha256: str | None = None) -> np.ndarray:
         DataError: Si el archivo falta, no es gzip, está truncado, no es IDX o su huella difiere.
     """
     path = Path(path)
-    remedy = "bórralo y vuelve a obtenerlo"
+    embedded = path.parent == _MINI
+    remedy = "reinstala cnnhistory" if embedded else "bórralo y vuelve a obtenerlo"
     try:
-        content = gzip.decompress(path.read_bytes())
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
     except FileNotFoundError:
-        raise DataError(f"falta el archivo {path}") from None
+        how = "reinstala cnnhistory" if embedded else "revisa la ruta o vuelve a obtenerlo"
+        raise DataError(f"falta el archivo {path}: {how}") from None
     except (EOFError, zlib.error):
         raise DataError(f"{path} está truncado o dañado por dentro: {remedy}") from None
     except gzip.BadGzipFile:
-        raise DataError(f"{path} no es un archivo gzip válido: {remedy}") from None
-    except OSError as error:
-        raise DataError(f"no se pudo leer {path}: {error.strerror or error}") from None
+        raise DataError(f"{path} no es un archivo gzip, o está dañado: {remedy}") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} es una carpeta y debería ser un archivo: {remedy}") from None
+    except OSError:
+        raise DataError(f"no se pudo leer {path}: revisa sus permisos y el disco") from None
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _IDX_TYPES:
         raise DataError(f"{path} no es un archivo IDX (el formato de MNIST): {remedy}")
     dtype, rank = _IDX_TYPES[content[2]], content[3]
     header = 4 + 4 * rank
     shape = struct.unpack(f">{rank}I", content[4:header]) if len(content) >= header else None
-    if shape is None or len(content) - header != math.prod(shape) * dtype.itemsize:
+    if shape is None:
+        raise DataError(f"{path} está truncado: se corta dentro de su encabezado; {remedy}")
+    if len(content) - header != math.prod(shape) * dtype.itemsize:
         raise DataError(
-            f"{path} declara la forma {shape} y trae {max(len(content) - header, 0)} bytes de "
-            f"datos, que no le corresponden: {remedy}"
+            f"{path} está truncado o alterado: declara la forma {shape} y trae "
+            f"{len(content) - header} bytes de datos, que no le corresponden; {remedy}"
         )
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise DataError(
@@ -318,15 +326,25 @@ class Batches:
 
 
 def _mini_manifest() -> dict:
-    return json.loads((_MINI / "manifest.json").read_text(encoding="utf-8"))
+    path = _MINI / "manifest.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError(f"falta o está dañado {path}: reinstala cnnhistory") from None
 
 
 def _load_part(folder: Path, digests: dict[str, str], part: str) -> Dataset:
     images, labels = (
-        torch.from_numpy(read_idx(folder / name, digests[name]).copy())
+        torch.from_numpy(read_idx(_compressed_or_not(folder / name), digests[name]).copy())
         for name in (_IMAGES[part], _LABELS[part])
     )
     return Dataset(images.unsqueeze(1), labels.long(), FASHION_CLASSES)
+
+
+def _compressed_or_not(path: Path) -> Path:
+    """El archivo sin comprimir, si solo está él: torchvision se conforma con los extraídos."""
+    extracted = path.with_suffix("")
+    return extracted if extracted.is_file() and not path.exists() else path
 
 
 def _find_full(root: str | Path | None) -> Path:
@@ -337,7 +355,7 @@ def _find_full(root: str | Path | None) -> Path:
     names = [*_IMAGES.values(), *_LABELS.values()]
     for place in places:
         for folder in (place, place / "FashionMNIST/raw"):
-            present = [name for name in names if (folder / name).exists()]
+            present = [name for name in names if _compressed_or_not(folder / name).exists()]
             if len(present) == len(names):
                 return folder
             if present:
