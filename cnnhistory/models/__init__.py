@@ -215,6 +215,6 @@ def create(
     num_classes = card.num_classes if num_classes is None else num_classes
     in_channels = card.input_shape[0] if in_channels is None else in_channels
     for label, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{label} debe ser un entero positivo; llegó {value!r}")
     return card.build(num_classes=num_classes, in_channels=in_channels)
