@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 __all__ = [
     "LayerRow",
@@ -113,10 +115,11 @@ def count_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
 
 
 def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
-    """Sigue a una imagen por la red y anota cada capa que atraviesa.
+    """Sigue a una imagen por la red, en modo de evaluación, y anota cada capa que atraviesa.
 
     No gasta memoria ni tiempo de cálculo: la red se recorre con tensores sin datos. El modelo
-    queda como estaba. El campo receptivo supone que las capas van una tras otra.
+    queda como estaba. Donde se juntan caminos cuenta el campo receptivo del más largo; los
+    factores sin posiciones, como las compuertas de SENet, no cuentan.
 
     Args:
         model: La red, en cualquier dispositivo.
@@ -129,27 +132,27 @@ def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
         ValueError: Si la red no acepta esa forma.
     """
     rows: list[LayerRow] = []
-    field, jump = 1, 1
     names = {module: name for name, module in model.named_modules()}
+    tracker = _FieldTracker()
 
-    def record(module: nn.Module, _inputs: tuple, output: Tensor) -> None:
-        nonlocal field, jump
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         shape = tuple(output.shape[1:])
         window, step = _window(module)
-        field, jump = field + (window - 1) * jump, jump * step
+        tracker.follow(inputs[0], output, window, step)
         weight = getattr(module, "weight", None)
         positions = shape[1] * shape[2] if len(shape) == 3 else 1
         # Cada peso de un filtro trabaja una vez en cada posición: vale con grupos y sin ellos.
         macs = weight.numel() * positions if weight is not None and weight.ndim > 1 else 0
-        seen = field if len(shape) == 3 else None
         count = sum(p.numel() for p in module.parameters())
-        kind = type(module).__name__
+        kind, seen = type(module).__name__, tracker.field_of(output)
         rows.append(LayerRow(names[module], kind, shape, count, macs, seen, window, step))
 
     leaves = [module for module in model.modules() if not any(True for _ in module.children())]
     handles = [module.register_forward_hook(record) for module in leaves]
+    training = [module for module in model.modules() if module.training]
+    model.eval()
     try:
-        _dry_run(model, input_shape)
+        _dry_run(model, input_shape, tracker)
     except (RuntimeError, ValueError) as error:
         shape = "×".join(map(str, input_shape))
         raise ValueError(
@@ -158,6 +161,8 @@ def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
     finally:
         for handle in handles:
             handle.remove()
+        for module in training:
+            module.training = True
     return ShapeTable(rows)
 
 
@@ -170,11 +175,50 @@ def _window(module: nn.Module) -> tuple[int, int]:
     )
 
 
-def _dry_run(model: nn.Module, input_shape: Sequence[int]) -> None:
+class _FieldTracker(TorchFunctionMode):
+    """Lleva la cuenta del campo receptivo de cada tensor, también por sumas y concatenaciones.
+
+    De cada tensor con posiciones guarda el lado de lo que ve y el salto, en píxeles de la entrada,
+    entre posiciones vecinas.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: dict[int, tuple[int, int]] = {}
+        self.alive: list[Tensor] = []  # mientras exista el tensor, su id no se repite
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        if isinstance(output, Tensor):
+            inputs = [leaf for leaf in tree_leaves((args, kwargs)) if id(leaf) in self.fields]
+            if inputs and output.ndim == 4 and output.shape[2:] != (1, 1):
+                fields, jumps = zip(*(self.fields[id(leaf)] for leaf in inputs), strict=True)
+                self.set(output, max(fields), max(jumps))
+        return output
+
+    def set(self, tensor: Tensor, field: int, jump: int) -> None:
+        """Anota el campo y el salto de un tensor."""
+        self.fields[id(tensor)] = field, jump
+        self.alive.append(tensor)
+
+    def follow(self, before: Tensor, after: Tensor, window: int, step: int) -> None:
+        """Aplica una ventana: el campo crece, y el salto se multiplica por el paso."""
+        if id(before) in self.fields and (
+            after.ndim == 4 and (window > 1 or id(after) in self.fields)
+        ):
+            field, jump = self.fields[id(before)]
+            self.set(after, field + (window - 1) * jump, jump * step)
+
+    def field_of(self, tensor: Tensor) -> int | None:
+        """El campo receptivo, o ``None`` si el tensor ya no tiene posiciones."""
+        return self.fields[id(tensor)][0] if id(tensor) in self.fields else None
+
+
+def _dry_run(model: nn.Module, input_shape: Sequence[int], tracker: _FieldTracker) -> None:
     """Pasa una imagen sin datos: cada parámetro se sustituye por su sombra en ``meta``."""
     state = [*model.named_parameters(), *model.named_buffers()]
     shadows = {name: value.detach().to("meta") for name, value in state}
-    # Dos imágenes y no una: con una sola, la normalización por lotes no tiene qué promediar.
-    image = torch.empty(2, *input_shape, device="meta")
-    with torch.no_grad():
+    image = torch.empty(1, *input_shape, device="meta")
+    tracker.set(image, 1, 1)
+    with torch.no_grad(), tracker:
         torch.func.functional_call(model, shadows, (image,), strict=True)
