@@ -164,7 +164,8 @@ class _Tooltips(Treeprocessor):
             if match is None:
                 break
             start, end, term = match
-            abbr = etree.Element("abbr", {"title": term.definition})
+            # Con `tabindex` el recuadro se abre también con el teclado y al tocarlo.
+            abbr = etree.Element("abbr", {"title": term.definition, "tabindex": "0"})
             abbr.text = AtomicString(text[start:end])
             abbr.tail = text[end:]
             setattr(holder, attribute, text[:start])
