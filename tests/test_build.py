@@ -16,6 +16,7 @@ from pathlib import Path
 import fuente
 import jupytext
 import links
+import markdown
 import pytest
 import rendering
 from mkdocs.commands.build import build as mkdocs_build
@@ -240,6 +241,40 @@ def test_pages_that_are_gone_leave_the_cache(site):
     build(site)
     assert not orphan.exists()
     assert (site / ".cache/tutoriales/tecnicas/uno.json").exists()
+
+
+def test_a_rebuild_while_serving_converts_only_what_changed(site, monkeypatch, caplog):
+    edit(site / "mkdocs.yml", "search.py]", f"search.py, {HOOKS / 'rebuild.py'}]")
+    converted = []
+    convert = markdown.Markdown.convert
+    monkeypatch.setattr(
+        markdown.Markdown, "convert", lambda md, text: converted.append(text) or convert(md, text)
+    )
+
+    def rebuild():
+        converted.clear()
+        config = load_config(str(site / "mkdocs.yml"), site_dir=str(site / "site"))
+        config.plugins.on_startup(command="serve", dirty=False)
+        mkdocs_build(config, serve_url="http://x/")
+        pages = [site / "site" / name for name in ("index.html", "tecnicas/uno/index.html")]
+        return [page.read_text(encoding="utf-8") for page in pages]
+
+    first = rebuild()
+    assert len(converted) == 2
+    assert rebuild() == first
+    assert converted == []
+    edit(site / "docs/tecnicas/uno.py", "Prosa.", "Otra prosa.")
+    assert "Otra prosa." in rebuild()[1]
+    assert len(converted) == 1
+    # El ancla a la que enlaza la portada ya no está: la portada no cambió y aun así se avisa.
+    caplog.clear()
+    edit(site / "docs/tecnicas/uno.py", "## Final", "## Fin")
+    rebuild()
+    assert len(converted) == 1
+    assert "tecnicas/uno.py#final" in caplog.text
+    write(site / "docs/nueva.md", "# Nueva")  # otro archivo al que enlazar: todo de nuevo
+    rebuild()
+    assert len(converted) == 3
 
 
 @pytest.mark.parametrize(
