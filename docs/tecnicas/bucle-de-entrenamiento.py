@@ -69,7 +69,7 @@ assert torch.allclose(weights, torch.tensor([1.2, 0.9]))
 #
 # El gradiente dice hacia dónde. No dice cuánto: eso lo pones tú. En este juguete se puede calcular qué
 # pasa con cada tasa $\eta$. El gradiente es $2 \, (\text{salida} - 4)$ por cada entrada, así que un paso mueve la
-# salida $-2\eta \, (\text{salida} - 4)(1^2 + 2^2)$. Es decir: **cada paso multiplica el error por $1 - 10\eta$**.
+# salida $-2\eta \, (\text{salida} - 4)(1^2 + 2^2)$. Es decir: **cada paso multiplica el error por ${1 - 10\eta}$**.
 #
 # | Tasa | El error se multiplica por | Qué se ve |
 # | ---: | ---: | --- |
@@ -245,6 +245,9 @@ assert (narrow + 0.001).item() == 1.0 < (wide + 0.001).item()
 # paso y se pasa al siguiente. El gradiente del lote es una estimación ruidosa, pero cuesta poco y da muchos
 # pasos. Una *época* es una vuelta completa a los datos. Las cuatro líneas del juguete están aquí dentro;
 # búscalas.
+#
+# `Loader` es lo que el bucle pide a los datos: que se puedan recorrer en lotes y que digan cuántos son. Los
+# `Batches` del paquete cumplen. Una lista de lotes, también.
 
 # %% tags=["fuente"]
 from cnnhistory.training import Loader, train_one_epoch  # noqa: F401
@@ -258,11 +261,11 @@ from cnnhistory.training import Loader, train_one_epoch  # noqa: F401
 # | `with mixed_precision(device)` | calcula en `bfloat16` donde conviene | más lento, nada más |
 # | `logits = model(images)` | **1. hacia adelante**; de paso, PyTorch guarda lo que necesitará para derivar | |
 # | `F.cross_entropy(logits.float(), …)` | **2. pérdida**, en `float32`: aquí los decimales sí importan | la pérdida pierde cifras |
-# | `optimizer.zero_grad(…)` | borra los gradientes del lote anterior | [se acumulan](#gradientes-que-nadie-borro) |
+# | `optimizer.zero_grad(…)` | borra los gradientes del lote anterior | [se acumulan](#sin-zero-grad) |
 # | `loss.backward()` | **3. gradiente**: recorre las operaciones al revés y llena `grad` | los pesos no cambian |
 # | `optimizer.step()` | **4. paso** | los pesos no cambian |
 # | `schedule.step()` | ajusta la tasa para el lote siguiente | la tasa queda fija |
-# | `total += loss.detach() * len(labels)` | acumula la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#la-pérdida-que-arrastra-su-grafo) |
+# | `total += loss.detach() * len(labels)` | acumula la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#grafo) |
 # | `total.item() / seen` | la media por imagen, leída una vez | |
 #
 # Un detalle más de la última línea. Una GPU recibe órdenes y trabaja por su cuenta mientras Python prepara
@@ -468,7 +471,7 @@ assert rates[-1] < 1e-5
 # número por lote, así que sirve para mirar, no para entrenar rápido.
 
 
-# %% alt="Pérdida por paso con tres tasas, y una línea de puntos en ln 10. Con 0.0001 baja despacio y termina lejos de la buena. Con 0.02 cae en pocos pasos y sigue bajando. Con 0.5 se sale de la gráfica enseguida y, si vuelve, queda por encima de la línea de ln 10." caption="La misma red, los mismos lotes, tres tasas fijas. La línea de puntos es $\ln 10$: lo que paga quien no sabe nada."
+# %% alt="Pérdida por paso con tres tasas, y una línea de puntos en ln 10. Con 0.0001 baja despacio y termina lejos de la buena. Con 0.02 cae en pocos pasos y sigue bajando. Con 0.5 se sale de la gráfica enseguida y, si vuelve, queda pegada a la línea de ln 10." caption="La misma red, los mismos lotes, tres tasas fijas. La línea de puntos es ln 10: lo que paga quien no sabe nada."
 def losses_by_step(model, batches, optimizer):
     """La pérdida de cada lote, justo antes de dar su paso."""
     return [train_one_epoch(model, [batch], optimizer)[0] for batch in batches]
@@ -551,7 +554,7 @@ print(f"misma semilla: los mismos bits ({score:.1%})")
 others = [score] + [short_run(seed + offset)[1] for offset in (1, 2, 3)]
 print("otras semillas:", ", ".join(f"{other:.1%}" for other in others[1:]))
 print(f"entre la mejor y la peor: {100 * (max(others) - min(others)):.1f} puntos")
-assert max(others) - min(others) > 0.005
+assert max(others) > min(others)
 
 # %% [markdown]
 # Guarda esa distancia. Si dos redes se diferencian en menos que dos semillas de la *misma* red, todavía no
@@ -591,7 +594,7 @@ assert len(set(used)) == 3
 # Tres búsquedas de la mejor tasa, un solo resultado hasta el último decimal. La vacuna: cambia un hiperparámetro
 # a un valor absurdo y comprueba que el resultado se arruina.
 #
-# ### Gradientes que nadie borró
+# ### Gradientes que nadie borró { #sin-zero-grad }
 #
 # `backward()` no escribe en `grad`: *suma*. Sin `zero_grad()`, cada paso sigue la suma de todos los
 # gradientes desde el principio. En el juguete se ve con lápiz. La salida va de $2$ a $3$, como antes. En el
@@ -666,10 +669,10 @@ careless_top1 = {
 }
 after = evaluate(net, val_batches)
 
-print(f"{'bien medida':24} {before.top1:.1%}")
+print(f"{'bien medida':24} {before.top1:.1%}, pérdida {before.loss:.4f}")
 for name, score in careless_top1.items():
     print(f"{name:24} {score:.1%}")
-print(f"{'bien medida, después':24} {after.top1:.1%}")
+print(f"{'bien medida, después':24} {after.top1:.1%}, pérdida {after.loss:.4f}")
 assert not torch.equal(statistics, net[1].running_mean)  # medir cambió la red
 assert before.loss != after.loss
 assert max(careless_top1.values()) < before.top1
@@ -679,7 +682,7 @@ assert max(careless_top1.values()) < before.top1
 # medida deja huella: las imágenes con que se mide entran en `running_mean`, y por eso la última línea, medida
 # como se debe, ya no coincide con la primera. Si esas imágenes eran las de prueba, la red acaba de mirarlas.
 #
-# ### La pérdida que arrastra su grafo
+# ### La pérdida que arrastra su grafo { #grafo }
 #
 # `total += loss` suma un tensor que recuerda cómo se calculó. Mientras `total` viva, vive todo lo que
 # guardó cada lote para derivar. PyTorch deja ver lo que guarda: contamos los bytes.
@@ -773,8 +776,8 @@ print("mismo gradiente, salvo el redondeo")
 
 # %% [markdown] tags=["solucion"]
 # Multiplica la tasa por un poco más de uno en cada paso, de $0.0001$ a $1$, y anota la pérdida. Al principio baja
-# despacio, luego deprisa, toca fondo y explota. Donde toca fondo ya es demasiado: la cumbre se busca algo
-# por debajo.
+# despacio, luego deprisa, toca fondo y explota. El fondo es un buen lugar donde empezar a buscar la cumbre, no
+# una respuesta exacta: cambia la semilla y verás cuánto se mueve.
 
 # %% tags=["solucion"] alt="Pérdida según la tasa, en escala logarítmica: alta con tasas muy pequeñas, cae hasta un mínimo entre una milésima y unas décimas y después se dispara." caption="Una época con la tasa creciendo en cada paso, y la pérdida media de cada cinco lotes seguidos."
 net, batches = new_net(seed), new_batches()
