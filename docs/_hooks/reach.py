@@ -18,6 +18,7 @@ import json
 import platform
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from fuente import PACKAGE, absolute, module_path
@@ -32,7 +33,7 @@ def key(cells: list[str], root: Path, settings: object) -> str:
     modules = reached_modules(cells, root)
     depends = {
         "cells": cells,
-        "modules": {name: code_digest(path) for name, path in modules.items()},
+        "modules": {name: summary(path, name).digest for name, path in modules.items()},
         "data": {p.relative_to(root).as_posix(): digest(p) for p in reached_data(modules, root)},
         "versions": versions(),
         "settings": settings,
@@ -42,30 +43,31 @@ def key(cells: list[str], root: Path, settings: object) -> str:
 
 def reached_modules(cells: Iterable[str], root: Path) -> dict[str, Path]:
     """Los módulos del paquete que unas celdas importan, y los que estos importan a su vez."""
-    pending = [name for cell in cells for name in imports(ast.parse(cell), "", root)]
+    pending = [imported for cell in cells for imported in cell_imports(cell)]
     found: dict[str, Path] = {}
     while pending:
-        name = pending.pop()
+        module, member = pending.pop()
+        submodule = f"{module}.{member}"
+        name = submodule if member and module_path(root, submodule) else module
         path = module_path(root, name)
         if path is not None and name not in found:
             found[name] = path
-            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            pending += imports(parsed(path), package, root)
+            pending += summary(path, name).imports
     return found
 
 
-def imports(tree: ast.Module, package: str, root: Path) -> list[str]:
-    """Los módulos del paquete que nombra un código, también dentro de sus funciones."""
-    found: list[str] = []
+def imports(tree: ast.Module, package: str) -> list[tuple[str, str]]:
+    """Lo que un código importa del paquete, también dentro de sus funciones.
+
+    Son pares de módulo y nombre: `from cnnhistory import data` puede traer un módulo o un objeto.
+    """
+    found: list[tuple[str, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            module = absolute(node, package)
-            for alias in node.names:
-                submodule = f"{module}.{alias.name}"
-                found.append(submodule if module_path(root, submodule) else module)
-    return [name for name in found if name.partition(".")[0] == PACKAGE]
+            found += [(absolute(node, package), alias.name) for alias in node.names]
+    return [pair for pair in found if pair[0].partition(".")[0] == PACKAGE]
 
 
 def reached_data(modules: dict[str, Path], root: Path) -> list[Path]:
@@ -76,13 +78,8 @@ def reached_data(modules: dict[str, Path], root: Path) -> list[Path]:
     folder = root / PACKAGE / DATA
     entries = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
     wanted: set[str] = set()
-    for path in modules.values():
-        words = {
-            word
-            for node in ast.walk(parsed(path))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-            for word in node.value.split("/")
-        }
+    for name, path in modules.items():
+        words = summary(path, name).words
         named = words & entries.keys()
         wanted |= named or (entries.keys() if DATA in words else set())
     files = {
@@ -105,14 +102,22 @@ def versions() -> dict[str, str]:
     return found
 
 
-def parsed(path: Path) -> ast.Module:
-    """El árbol de un módulo sin docstrings ni comentarios."""
-    return _parsed(path, *_stamp(path))
+@dataclass(frozen=True)
+class Summary:
+    """Lo que importa de un módulo: la huella de su código, qué importa y qué cadenas tiene."""
+
+    digest: str
+    imports: list[tuple[str, str]]
+    words: frozenset[str]  # sus cadenas, partidas como rutas
 
 
-def code_digest(path: Path) -> str:
-    """Huella del código de un módulo: cambia solo si cambia lo que hace."""
-    return _code_digest(path, *_stamp(path))
+# Mientras se sirve, cada guardado pregunta por todas las claves: lo leído de un archivo se
+# recuerda hasta que su fecha o su tamaño cambien.
+
+
+def summary(path: Path, name: str) -> Summary:
+    """Lee un módulo del paquete, sin docstrings ni comentarios."""
+    return _summary(path, name, *_stamp(path))
 
 
 def digest(path: Path) -> str:
@@ -120,8 +125,10 @@ def digest(path: Path) -> str:
     return _digest(path, *_stamp(path))
 
 
-# Mientras se sirve, cada guardado pregunta por todas las claves: lo leído de un archivo se
-# recuerda hasta que su fecha o su tamaño cambien.
+@functools.lru_cache(maxsize=4096)
+def cell_imports(cell: str) -> list[tuple[str, str]]:
+    """Lo que una celda importa del paquete."""
+    return imports(ast.parse(cell), "")
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -130,7 +137,12 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=256)
-def _parsed(path: Path, mtime: int, size: int) -> ast.Module:
+def _digest(path: Path, mtime: int, size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _summary(path: Path, name: str, mtime: int, size: int) -> Summary:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -138,17 +150,12 @@ def _parsed(path: Path, mtime: int, size: int) -> ast.Module:
             # Una cadena suelta no hace nada: es la docstring de algo. Sin ella, el cuerpo podría
             # quedar vacío, que para calcular una huella no importa.
             node.body = [item for item in body if not _is_text(item)]  # type: ignore[attr-defined]
-    return tree
-
-
-@functools.lru_cache(maxsize=256)
-def _code_digest(path: Path, mtime: int, size: int) -> str:
-    return hashlib.sha256(ast.dump(_parsed(path, mtime, size)).encode()).hexdigest()
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(path: Path, mtime: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return Summary(
+        hashlib.sha256(ast.dump(tree).encode()).hexdigest(),
+        imports(tree, name if path.name == "__init__.py" else name.rpartition(".")[0]),
+        frozenset(word for text in texts if isinstance(text, str) for word in text.split("/")),
+    )
 
 
 def _is_text(node: ast.stmt) -> bool:
