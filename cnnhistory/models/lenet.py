@@ -28,8 +28,6 @@ C3_TABLE = (
 )
 """Tabla I del artículo: qué mapas de S2 mira cada uno de los 16 mapas de C3."""
 
-# Nota histórica: el artículo usa los 96 caracteres ASCII imprimibles y no da los bits de sus
-# dibujos; estos diez dígitos de 7×12 son nuestros.
 DIGITS = """
 .####.. ...#... .#####. .#####. ....##. ####### ..####. ####### .#####. .#####.
 #....#. ..##... #.....# #.....# ...#.#. #...... .#..... ......# #.....# #.....#
@@ -43,6 +41,11 @@ DIGITS = """
 #.....# ...#... .#..... ......# .....#. #.....# #.....# ..#.... #.....# .....#.
 .#...#. ...#... #...... #.....# .....#. #.....# #.....# ..#.... #.....# ....#..
 ..###.. ####### ####### .#####. .....#. .#####. .#####. ..#.... .#####. .###...
+"""
+"""Los códigos de salida: el dibujo de cada dígito en 7×12.
+
+Nota histórica: el artículo usa los 96 caracteres ASCII imprimibles y no da los bits de sus
+dibujos; estos diez dígitos son nuestros.
 """
 
 
