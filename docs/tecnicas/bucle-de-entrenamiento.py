@@ -141,12 +141,12 @@ print("parámetros:", inspection.thousands(inspection.count_parameters(net)))
 print("imágenes:", len(train_set), "entrenan,", len(val_set), "validan,", len(test_set), "prueban")
 print("lotes por época:", len(new_batches()))
 
-# %% alt="Diez prendas en gris en una fila, cada una con el nombre que le da la red sin entrenar; casi ninguno corresponde." caption="Diez imágenes de validación y, encima, lo que dice de ellas la red recién creada."
+# %% alt="Diez prendas en gris en dos filas, cada una con el nombre que le da la red sin entrenar; casi ninguno corresponde." caption="Diez imágenes de validación y, encima, lo que dice de ellas la red recién creada."
 with torch.inference_mode():
     images, labels = next(iter(val_batches))
     logits = net(images)
     guesses = [val_set.classes[guess] for guess in logits[:10].argmax(1)]
-figure = plotting.image_grid(val_set.images[:10], titles=guesses)
+figure = plotting.image_grid(val_set.images[:10], titles=guesses, columns=5)
 
 # %% [markdown]
 # Para medir cuánto se equivoca una red que clasifica se usa la **entropía cruzada**. *Softmax* convierte las
@@ -518,8 +518,9 @@ def report(epoch):
 history = train(net, new_batches(), val_batches, epochs=4, lr=0.05, on_epoch=report)
 assert history[-1].val_top1 > 0.8
 assert history[-1].train_loss < history[0].train_loss / 1.5
+assert history[-1].train_loss < history[-1].val_loss
 
-# %% alt="Dos gráficas por época. A la izquierda, la pérdida de entrenamiento y la de validación bajan y terminan juntas. A la derecha, el acierto en validación sube." caption="Cuatro épocas con una cumbre de 0.05."
+# %% alt="Dos gráficas por época. A la izquierda, la pérdida de entrenamiento y la de validación bajan, y la primera termina por debajo. A la derecha, el acierto en validación sube." caption="Cuatro épocas con una cumbre de 0.05. La pérdida de entrenamiento termina por debajo: es la de las imágenes que la red ya vio."
 figure = plotting.curves(history, "LeNet-5 moderna, Fashion-MNIST mini")
 
 # %% [markdown]
