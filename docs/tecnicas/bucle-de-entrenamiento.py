@@ -679,7 +679,8 @@ assert before.loss != after.loss
 assert max(careless_top1.values()) < before.top1
 
 # %% [markdown]
-# La misma red, con las mismas imágenes, da un número distinto según quién la acompañe en el lote. Además, la
+# La misma red, con las mismas imágenes, da un número distinto según qué apague dropout y según quién acompañe a
+# cada imagen en su lote. Además, la
 # medida deja huella: las imágenes con que se mide entran en `running_mean`, y por eso la última línea, medida
 # como se debe, ya no coincide con la primera. Si esas imágenes eran las de prueba, la red acaba de mirarlas.
 #
