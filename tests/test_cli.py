@@ -1,0 +1,302 @@
+"""La línea de comandos, por dentro y como proceso."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import cnnhistory
+from cnnhistory import cli, data, models, training
+
+torch.set_num_threads(1)
+
+NARROW = "\N{NARROW NO-BREAK SPACE}"
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Los datos de verdad, pero pocos."""
+    train, test = data.fashion_mnist()
+    asked = []
+
+    def fashion_mnist(subset="mini", root=None):
+        asked.append(subset)
+        return train[:300], test[:100]
+
+    monkeypatch.setattr(data, "fashion_mnist", fashion_mnist)
+    return asked
+
+
+def lines(path) -> list[dict]:
+    """El registro, sin lo que depende del reloj."""
+    epochs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        {k: v for k, v in epoch.items() if k not in ("seconds", "images_per_second")}
+        for epoch in epochs
+    ]
+
+
+# --- list y show ---------------------------------------------------------------------------------
+
+
+def test_list_shows_every_network_aligned(capsys):
+    assert cli.main(["list"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == ["red", "año", "parámetros", "MACs", "entrada"]
+    assert [row.split()[0] for row in rows] == models.names()
+    alexnet = next(row for row in rows if row.startswith("alexnet "))
+    assert re.split(r" +", alexnet) == [
+        "alexnet",
+        "2012",
+        f"60{NARROW}965{NARROW}224",
+        f"724{NARROW}406{NARROW}816",
+        "3×227×227",
+    ]
+    assert len({row.index("×") - len(row.split()[-1].split("×")[0]) for row in rows}) == 1
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_show_tells_the_card_and_the_layers(name, capsys):
+    assert cli.main(["show", name]) == 0
+    output, card = capsys.readouterr().out, models.CATALOG[name]
+    for text in (card.label, str(card.year), card.idea, card.authors, f"«{card.title}»", card.url):
+        assert text in output
+    for deviation in card.deviations:
+        assert f"· {deviation}" in output
+    assert ("Se aparta del artículo" in output) == bool(card.deviations)
+    total = next(line for line in output.splitlines() if line.startswith("total"))
+    assert f"{card.parameters:,}".replace(",", NARROW) in total
+
+
+@pytest.mark.parametrize("command", ["show", "train"])
+def test_an_unknown_network_suggests_and_fails(command, capsys, few):
+    assert cli.main([command, "alexnt"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("cnnhistory: la red «alexnt» no está en el catálogo; ¿quisiste")
+    assert few == []  # antes de leer los datos
+
+
+# --- Hablar español ------------------------------------------------------------------------------
+
+MISTAKES = {
+    "": "cnnhistory: falta ORDEN",
+    "foo": "ORDEN: no existe «foo»; hay list, show y train",
+    "show": "cnnhistory show: falta RED",
+    "list sobra": "no conozco el argumento sobra",
+    "show lenet5 --verbose": "no conozco el argumento --verbose",
+    "train lenet5 --epochs": "--epochs: falta su valor",
+    "train lenet5 --epochs 0": "--epochs: debe ser un entero positivo; llegó «0»",
+    "train lenet5 --epochs -3": "--epochs: debe ser un entero positivo; llegó «-3»",
+    "train lenet5 --epochs 2.5": "--epochs: debe ser un entero positivo; llegó «2.5»",
+    "train lenet5 --batch-size -1": "--batch-size: debe ser un entero positivo; llegó «-1»",
+    "train lenet5 --lr -0.1": "--lr: debe ser un número positivo, con punto decimal; llegó «-0.1»",
+    "train lenet5 --lr 0,1": "--lr: debe ser un número positivo, con punto decimal; llegó «0,1»",
+    "train lenet5 --lr nan": "--lr: debe ser un número positivo, con punto decimal; llegó «nan»",
+    "train lenet5 --lr inf": "llegó «inf»",
+    "train lenet5 --seed -1": "--seed: debe ser un entero de 0 en adelante",
+    "train lenet5 --seed 99999999999999999999": "de hasta 18 cifras",
+    "train lenet5 --subset medio": "--subset: debe ser mini o full; llegó «medio»",
+    "train lenet5 --device nada": "--device: torch no puede usar aquí el dispositivo «nada»",
+    "train lenet5 --device meta": "--device: torch no puede usar aquí el dispositivo «meta»",
+    "train lenet5 --se 1 --s 2": "--s es ambigua: puede ser --seed, --subset",
+    "train lenet5 --resume=3": "--resume: no lleva valor, y llegó '3'",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_badly_written_arguments_exit_with_2_and_explain(arguments, capsys, few):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments.split())
+    assert stopped.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("uso: cnnhistory")
+    assert MISTAKES[arguments] in captured.err
+    assert few == []
+    english = r"usage|error|argument\b|expected|invalid|required|unrecognized|option"
+    assert not re.search(english, captured.err)
+
+
+@pytest.mark.parametrize("arguments", ["-h", "list --help", "show -h", "train -h"])
+def test_help_is_in_spanish(arguments, capsys, monkeypatch):
+    for columns in ("40", "100"):
+        monkeypatch.setenv("COLUMNS", columns)
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments.split())
+        assert stopped.value.code == 0
+        output = capsys.readouterr().out
+        assert output.startswith("uso: cnnhistory")
+        assert "opciones:" in output
+        assert not re.search(r"usage|options|positional|show this|default\b|exit", output)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.strip() == cnnhistory.__version__
+
+
+# --- train ---------------------------------------------------------------------------------------
+
+
+def test_train_writes_weights_log_and_stable_lines(few, tmp_path, capsys):
+    log = tmp_path / "registros" / "run.jsonl"
+    arguments = ["train", "lenet5_modern", "--epochs", "2", "--seed", "3", "--subset", "full"]
+    arguments += ["--checkpoints", str(tmp_path / "pesos"), "--log", str(log)]
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert few == ["full"]
+    assert captured.err == ""  # sin terminal no hay barra
+    first, second, test, where = captured.out.splitlines()
+    pattern = r"época {}/2  pérdida [\d.]+  validación [\d.]+  top-1 [\d.]+%  \d+ imágenes/s"
+    assert re.fullmatch(pattern.format(1), first)
+    assert re.fullmatch(pattern.format(2), second)
+    assert re.fullmatch(r"prueba: top-1 [\d.]+%, top-5 [\d.]+%, pérdida [\d.]+", test)
+    path = tmp_path / "pesos" / "last.safetensors"
+    assert where == f"pesos en {path}"
+
+    epochs = [training.Epoch(**json.loads(line)) for line in log.read_text().splitlines()]
+    assert [epoch.number for epoch in epochs] == [1, 2]
+    assert f"{epochs[1].val_loss:.4f}" in second
+
+    model = models.create("lenet5_modern", num_classes=10, in_channels=1)
+    model.load_state_dict(load_file(path), strict=True)
+    train, test_set = data.fashion_mnist()
+    kept, _ = data.split(train, 0.1, seed=3)
+    batches = data.Batches(test_set, 128, transform=data.normalization(kept))
+    assert f"{training.evaluate(model, batches).loss:.4f}" in test
+
+
+def test_networks_of_other_sizes_get_resized_images(few, capsys):
+    assert cli.main(["train", "lenet5", "--epochs", "1"]) == 0
+    assert "época 1/1" in capsys.readouterr().out
+
+
+def test_resume_continues_bit_for_bit_weights_and_log(few, tmp_path, capsys, monkeypatch):
+    def arguments(run: str, *more: str) -> list[str]:
+        place = ["--checkpoints", str(tmp_path / run), "--log", str(tmp_path / f"{run}.jsonl")]
+        return ["train", "alexnet_mini", "--epochs", "3", "--seed", "5", *place, *more]
+
+    assert cli.main(arguments("entera", "--resume")) == 0  # carpeta vacía: simplemente empieza
+    expected = capsys.readouterr().out
+
+    real, calls = training.evaluate, []
+
+    def interrupted(model, batches):
+        calls.append(model)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(model, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "evaluate", interrupted)
+        assert cli.main(arguments("cortada")) == 130
+    assert capsys.readouterr().err.endswith("cnnhistory: interrumpido\n")
+    assert len(lines(tmp_path / "cortada.jsonl")) == 1
+
+    assert cli.main(arguments("cortada", "--resume")) == 0
+    output = capsys.readouterr().out
+    clock = r"\d+ imágenes/s|pesos en .*"
+    assert re.sub(clock, "", output) == re.sub(clock, "", expected)
+    assert lines(tmp_path / "cortada.jsonl") == lines(tmp_path / "entera.jsonl")
+    paths = [tmp_path / run / "last.safetensors" for run in ("entera", "cortada")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+    for key, change in (
+        ("seed era 5 y ahora es 6", ["--seed", "6"]),
+        ("subset era mini y ahora es full", ["--subset", "full"]),
+        ("epochs era 3 y ahora es 4", ["--epochs", "4"]),
+        ("lr era 0.05 y ahora es 0.1", ["--lr", "0.1"]),
+        ("batch_size era 128 y ahora es 64", ["--batch-size", "64"]),
+    ):
+        assert cli.main(arguments("entera", "--resume", *change)) == 1
+        assert key in capsys.readouterr().err
+    other = ["train", "lenet5_modern", "--epochs", "3", "--seed", "5", "--resume"]
+    assert cli.main([*other, "--checkpoints", str(tmp_path / "entera")]) == 1
+    assert "name era alexnet_mini y ahora es lenet5_modern" in capsys.readouterr().err
+
+
+def test_resume_needs_a_folder(few, capsys):
+    assert cli.main(["train", "lenet5", "--resume"]) == 1
+    assert "agrega --checkpoints CARPETA" in capsys.readouterr().err
+    assert few == []
+
+
+@pytest.mark.parametrize("option", ["--checkpoints", "--log"])
+def test_an_unwritable_place_is_refused_before_training(option, few, tmp_path, capsys):
+    (tmp_path / "archivo").write_text("no soy una carpeta")
+    place = tmp_path / "archivo" / "dentro"
+    assert cli.main(["train", "lenet5", option, str(place / "x")]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("cnnhistory: no se puede escribir en la carpeta")
+    assert str(place) in captured.err
+    assert few == []
+
+
+def test_data_and_disk_problems_are_one_line(few, monkeypatch, tmp_path, capsys):
+    (tmp_path / "carpeta").mkdir()
+    assert cli.main(["train", "lenet5", "--log", str(tmp_path / "carpeta")]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"cnnhistory: no se pudo usar {tmp_path / 'carpeta'}: "
+    )
+
+    def broken(_subset):
+        raise data.DataError("falta el archivo x")
+
+    monkeypatch.setattr(data, "fashion_mnist", broken)
+    assert cli.main(["train", "lenet5"]) == 1
+    assert capsys.readouterr().err == "cnnhistory: falta el archivo x\n"
+
+
+def test_a_divergence_is_one_line(few, capsys):
+    assert cli.main(["train", "lenet5_modern", "--epochs", "2", "--lr", "1e30"]) == 1
+    assert "la pérdida dejó de ser finita en la época 1" in capsys.readouterr().err
+
+
+class Terminal:
+    """Un stderr que dice ser una terminal."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_a_bar_with_speed_loss_and_remaining_time(few, monkeypatch, capsys):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(cli.tqdm, "__init__", _always_drawing(cli.tqdm.__init__, terminal))
+    assert cli.main(["train", "lenet5_modern", "--epochs", "2"]) == 0
+    assert re.search(r"100%.*542/542 \[\d+:\d+<\d+:\d+, .*imágenes/s, pérdida \d", terminal.text)
+    assert "época 2/2" in capsys.readouterr().out
+
+
+def _always_drawing(real, terminal):
+    def init(self, **settings):
+        real(self, **settings, file=terminal, mininterval=0)
+
+    return init
+
+
+def test_as_a_process():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "cnnhistory.cli", "show", "lenet5"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Gradient-Based Learning" in done.stdout
