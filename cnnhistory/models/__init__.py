@@ -129,7 +129,10 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "entrenar en GPU",
                 "convoluciones en grupos",
             ),
-            deviations=("entrada de 227×227: con los 224 que dice el artículo no salen sus 55×55",),
+            deviations=(
+                "entrada de 227×227: con los 224 que dice el artículo no salen sus 55×55",
+                "la LRN suma canales vecinos también a través de la frontera entre las dos torres",
+            ),
         ),
         "alexnet_single": Card(
             **_ALEXNET_PAPER,
