@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import matplotlib
 import matplotlib.pyplot as plt
 import torch
 from cycler import cycler
@@ -67,6 +68,9 @@ def style() -> Iterator[None]:
     }
     with plt.rc_context(settings):
         yield
+        interactive = plt.isinteractive()
+    # En un cuaderno, la primera figura activa el modo interactivo y `rc_context` lo deshace.
+    matplotlib.interactive(interactive)
 
 
 def image_grid(
