@@ -137,8 +137,8 @@ def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         shape = tuple(output.shape[1:])
-        window, step = _window(module)
-        tracker.follow(inputs[0], output, window, step)
+        window, step, dilation = (_side(module, of) for of in ("kernel_size", "stride", "dilation"))
+        tracker.follow(inputs[0], output, 1 + (window - 1) * dilation, step)
         weight = getattr(module, "weight", None)
         positions = shape[1] * shape[2] if len(shape) == 3 else 1
         # Cada peso de un filtro trabaja una vez en cada posición: vale con grupos y sin ellos.
@@ -166,13 +166,10 @@ def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
     return ShapeTable(rows)
 
 
-def _window(module: nn.Module) -> tuple[int, int]:
-    """Lado de la ventana y paso de una capa: 1 y 1 si trabaja posición a posición."""
-    kernel, stride = getattr(module, "kernel_size", 1), getattr(module, "stride", 1)
-    return (
-        kernel if isinstance(kernel, int) else kernel[0],
-        stride if isinstance(stride, int) else stride[0],
-    )
+def _side(module: nn.Module, attribute: str) -> int:
+    """Ventana, paso o dilatación de una capa: 1 si trabaja posición a posición."""
+    value = getattr(module, attribute, 1)
+    return value if isinstance(value, int) else value[0]
 
 
 class _FieldTracker(TorchFunctionMode):
