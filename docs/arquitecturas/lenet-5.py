@@ -122,10 +122,10 @@ for kind, count in weights.items():
 assert list(weights.values()) == [4_821_600, 122_304, 156]
 
 # %% [markdown]
-# Los dos últimos números están en el artículo: C1 tiene 122 304 **conexiones** y 156 **parámetros**. Ten
-# clara la diferencia. Las conexiones son multiplicaciones: lo que cuesta usar la red. Los parámetros son
+# Los dos últimos números están en el artículo: C1 tiene 122 304 **conexiones** y 156 **parámetros**. No son
+# lo mismo. Las conexiones son operaciones: lo que cuesta usar la red. Los parámetros son
 # lo que hay que aprender: cuanto menos, menos ejemplos hacen falta. Compartir pesos no ahorra ni una
-# multiplicación. Lo que ahorra son *preguntas*.
+# operación. Lo que ahorra son *preguntas*.
 #
 # Falta la tercera pieza. Una vez que sabes que arriba a la izquierda hay una esquina, da igual en qué píxel
 # exacto. Por eso, después de cada convolución, LeNet-5 reduce el mapa a la mitad: pierde precisión sobre el
@@ -305,8 +305,8 @@ rows = {
 }
 totals = [sum(counts) for counts in zip(*rows.values(), strict=True)]
 for name, counts in {**rows, "total": totals}.items():
-    print(f"{name:<32}{inspection.thousands(counts[0]):>8}{inspection.thousands(counts[1]):>8}"
-          f"{counts[1] - counts[0]:>+7}")  # fmt: skip
+    before, after = map(inspection.thousands, counts)
+    print(f"{name:<32}{before:>8}{after:>8}{counts[1] - counts[0]:>+7}")
 
 assert totals == [60_000, 61_706]
 
@@ -420,8 +420,8 @@ def batches(part, transform=normalize, shuffle=False):
 
 def fit(model, lr, transform=normalize):
     """Cinco épocas con la receta del sitio."""
-    train_batches = batches(train, transform, shuffle=True)
-    history = training.train(model, train_batches, batches(validation, transform), epochs=5, lr=lr)
+    loaders = batches(train, transform, shuffle=True), batches(validation, transform)
+    history = training.train(model, *loaders, epochs=5, lr=lr)
     for epoch in history:
         print(
             f"época {epoch.number}: pérdida {epoch.train_loss:.3f}, "
@@ -470,8 +470,8 @@ figures = [
 
 # %% tags=["tiempos"]
 for name, history in {"LeNet-5": lenet5_history, "moderna": modern_history}.items():
-    seconds = sum(epoch.seconds for epoch in history)
-    print(f"{name:<8} {seconds:5.1f} s, {history[-1].images_per_second:.0f} imágenes por segundo")
+    seconds, speed = sum(epoch.seconds for epoch in history), history[-1].images_per_second
+    print(f"{name:<8} {seconds:5.1f} s, {speed:.0f} imágenes por segundo")
 
 # %% [markdown]
 # Gana la moderna. No saques de aquí que el pooling máximo o la ReLU sean *siempre* mejores: lo que ves es
@@ -499,7 +499,7 @@ predictions = logits.argmax(1)
 figure = plotting.confusion_matrix(test.labels, predictions, test.classes)
 
 hits = (predictions == test.labels).double()
-recall = {c: hits[test.labels == label].mean().item() for label, c in enumerate(test.classes)}
+recall = {name: hits[test.labels == label].mean().item() for label, name in enumerate(test.classes)}
 worst = min(recall, key=recall.get)
 print(f"la clase más difícil: {worst}, con {recall[worst]:.0%}")
 
@@ -583,8 +583,8 @@ figure = plotting.image_grid(pictures, titles=[*test.classes, *[""] * 10], size=
 assert lenet5.output(average).argmax(1).tolist() == list(range(10))
 
 # %% [markdown]
-# La red mira un botín y dibuja un 9. Es la misma red que leía cheques: le cambiamos las imágenes, y todo lo
-# demás lo aprendió otra vez.
+# La red mira un botín y dibuja un 9. Es la arquitectura que leía dígitos, sin tocar una línea: le cambiamos
+# las imágenes, y lo demás lo aprendió otra vez.
 
 # %% [markdown]
 # ## El experimento: ¿hacía falta aprender los filtros? { #experimento }
@@ -604,13 +604,13 @@ from torch import nn
 torch.manual_seed(SEED)
 dense = nn.Sequential(nn.Flatten(), nn.Linear(784, 75), nn.ReLU(), nn.Linear(75, 10))
 print(inspection.thousands(inspection.count_parameters(dense)), "parámetros")
-fit(dense, lr=0.1)
+dense_history = fit(dense, lr=0.1)
 
 print("\nfiltros fijos")
 torch.manual_seed(SEED)
 fixed = models.create("lenet5_modern")
 fixed.features.requires_grad_(False)
-fit(fixed, lr=0.02)
+fixed_history = fit(fixed, lr=0.02)
 
 scores = {"densa": accuracy(dense), "fijos": accuracy(fixed), "aprendidos": modern_accuracy}
 print()
@@ -636,14 +636,13 @@ def shifted(x, y):
     return lambda images: normalize(F.pad(images, (x, -x, y, -y)))
 
 
-steps = range(5)
-curves = {
-    name: [
-        sum(accuracy(net, shifted(k * x, k * y)) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))) / 4
-        for k in steps
-    ]
-    for name, net in {"filtros aprendidos": modern, "filtros fijos": fixed, "densa": dense}.items()
-}
+steps, directions = range(5), ((1, 0), (-1, 0), (0, 1), (0, -1))
+nets = {"filtros aprendidos": modern, "filtros fijos": fixed, "densa": dense}
+curves = {name: [] for name in nets}
+for name, net in nets.items():
+    for k in steps:
+        scores = [accuracy(net, shifted(k * x, k * y)) for x, y in directions]
+        curves[name].append(sum(scores) / len(scores))
 with plotting.style():
     figure, axis = plt.subplots(figsize=(5.2, 3))
     for (name, curve), marker in zip(curves.items(), "os^", strict=True):
@@ -857,9 +856,9 @@ assert shuffled["moderna"] < shuffled["densa"]
 #
 # LeNet-5 dejó el plano de la casa: convolución y reducción, varias veces, y al final unas capas que deciden.
 # Lo que se perdió por el camino (los dibujos, el submuestreo con pesos, la tabla de conexiones) eran
-# respuestas a máquinas y problemas de entonces. La tabla, por cierto, volvió: en 2012,
-# [AlexNet](alexnet.py) partió sus convoluciones en dos grupos que no se ven entre sí, y también fue porque
-# no cabían.
+# respuestas a máquinas y problemas de entonces. La tabla, por cierto, volvió con otra forma: en 2012,
+# [AlexNet](alexnet.py) partió varias convoluciones en dos grupos que no se ven entre sí, porque enteras no
+# cabían en una tarjeta.
 #
 # En la referencia: [`LeNet5`][cnnhistory.models.lenet.LeNet5],
 # [`LeNet5Modern`][cnnhistory.models.lenet.LeNet5Modern],
