@@ -58,7 +58,7 @@ for result in ilsvrc.results(2012):
 # ¿Cuánto más grande que LeNet-5 es lo que entrenaron ahí? Se puede calcular.
 
 # %%
-from cnnhistory import inspection
+from cnnhistory import inspection, plotting
 from cnnhistory.models import CATALOG
 
 before, after = CATALOG["lenet5"], CATALOG["alexnet"]
@@ -102,7 +102,7 @@ def steps_to_learn(activation, weight=3.0, lr=0.5):
 
 
 patience = {f.__name__: steps_to_learn(f) for f in (torch.tanh, torch.relu)}
-print(patience)
+print("pasos:", patience)
 assert patience["relu"] == 5  # 3 → 1.5 → 0.75 → 0.375 → 0.1875 → 0.09375
 assert patience["tanh"] > 20 * patience["relu"]
 
@@ -110,8 +110,8 @@ assert patience["tanh"] > 20 * patience["relu"]
 # A la de ReLU puedes seguirla con lápiz: cada paso la deja en la mitad. La de tanh pasa casi todo el
 # tiempo quieta, saturada: está tan lejos de la verdad que ya no siente el error.
 #
-# Ahora apílalas. En una red de muchas capas la corrección se multiplica por la pendiente de cada capa
-# que atraviesa. Con una entrada de 2 en todas, que ni siquiera es exagerado:
+# Ahora apila capas. La corrección se multiplica por la pendiente de cada una que atraviesa (y por los pesos,
+# que aquí dejamos en 1). Con una entrada de 2 en todas, que ni siquiera es exagerado:
 
 # %%
 print("capas   pendiente con tanh   con ReLU")
@@ -242,8 +242,6 @@ table = inspection.shape_table(alexnet, (3, 227, 227))
 table
 
 # %% alt="AlexNet dibujada como bloques apilados, de la foto de 227×227 arriba a las mil clases abajo. Los mapas se estrechan en tres saltos, de 55 a 27, de 27 a 13 y de 13 a 6, y engordan de 3 a 384 canales; después siguen dos capas densas de 4096 y la salida." caption="El viaje de una foto por AlexNet. El ancho de cada bloque es el lado del mapa, y el grosor, sus canales. A la derecha, la forma y los parámetros de cada capa."
-from cnnhistory import plotting
-
 plotting.data_flow(table, (3, 227, 227))
 
 # %% [markdown]
