@@ -362,7 +362,8 @@ print(f"LRN con los mapas de su tarjeta: {(own_maps - logits).abs().max() / scal
 print(f"LRN con los mapas de las dos:    {(all_maps - logits).abs().max() / scale:.0e}")
 
 # %% [markdown]
-# Son diferencias relativas al tamaño de los logits. La segunda es puro redondeo. La primera no.
+# Son diferencias relativas al tamaño de los logits. La segunda es cero, o redondeo. La primera no.
+#
 # La LRN mira dos canales a cada lado. En la costura entre las torres, la red con grupos mira al otro lado, y
 # una tarjeta de 2012 no podía sin pedir los datos. El artículo no aclara qué hacía ahí; dice en qué
 # capas se hablaban las tarjetas, y la LRN no está entre ellas. La nuestra, como la de Caffe, cruza la
@@ -661,7 +662,7 @@ assert found[2][1] > found[2][0] + 0.02  # corridas, gana el descriptor
 # ### Medir sin `eval()` { #sin-eval }
 #
 # Si al medir no pones la red en modo de evaluación, dropout sigue tirando la moneda. No hay ningún error a
-# la vista: solo un acierto algo menor y una red que se contradice. Se la mide dos veces seguidas.
+# la vista: solo un acierto algo menor y una red que se contradice. Midámosla dos veces seguidas.
 
 
 # %%
@@ -732,7 +733,7 @@ assert abs(after_start["N(0, 0.01)"].loss - math.log(10)) < 0.02
 assert after_start["He"].loss < 2.0
 
 # %% [markdown]
-# En AlexNet 0.01 se queda corto por poco, porque cada neurona tiene cientos o miles de entradas, que además
+# En AlexNet, 0.01 se queda corto entre una vez y media y siete veces, porque cada neurona tiene cientos o miles de entradas, que además
 # eran píxeles sin normalizar; y los sesgos en 1 empujaban. En la mini se queda corto hasta veintiocho veces, en
 # cada una de ocho capas: todas las imágenes salen iguales. Cuando una red «no aprende», mira primero si la
 # pérdida es $\ln 10$ y no se mueve.
