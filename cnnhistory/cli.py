@@ -77,6 +77,7 @@ def _train(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     model = models.create(options.name, num_classes=10, in_channels=1).to(options.device)
     model = model.to(memory_format=torch.channels_last)
+    options.lr = options.lr or models.CATALOG[options.name].lr
     checkpoints = _checkpoints(options)
     if options.log:
         _check_writable(options.log.parent)
@@ -196,7 +197,6 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("name", metavar="RED", help="nombre en el catálogo")
     for flag, metavar, kind, default, meaning in (
         ("--epochs", "N", _positive_integer, 5, "vueltas a los datos"),
-        ("--lr", "TASA", _positive_number, 0.05, "tasa de aprendizaje máxima"),
         ("--batch-size", "N", _positive_integer, 128, "imágenes por lote"),
         ("--seed", "N", _seed, 0, "semilla de pesos, lotes y reparto"),
         ("--subset", "mini|full", _subset, "mini", "10\u202f000 imágenes, o las 60\u202f000"),
@@ -204,6 +204,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         text = f"{meaning} (por omisión, %(default)s)"
         train.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
+    text = "tasa de aprendizaje máxima (por omisión, la de la ficha de la red)"
+    train.add_argument("--lr", metavar="TASA", type=_positive_number, help=text)
     train.add_argument(
         "--checkpoints", metavar="CARPETA", type=Path, help="donde dejar last.safetensors"
     )

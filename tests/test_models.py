@@ -88,6 +88,7 @@ def test_a_card_is_complete(name):
     assert all(text and not text.endswith(".") for text in (*card.gave, *card.deviations))
     assert card.page == "" or card.page.endswith(".py")
     assert len(card.input_shape) == 3
+    assert 0 < card.lr < 1
 
 
 def test_official_errors_are_the_ledgers():

@@ -39,6 +39,7 @@ class Card:
         gave: Lo que dejó a las siguientes.
         deviations: En qué se aparta del artículo.
         page: Página que cuenta su historia, relativa a ``docs/``; vacía si no la tiene.
+        lr: Tasa de aprendizaje máxima que le va bien con `cnnhistory.training.train`.
     """
 
     label: str
@@ -57,6 +58,7 @@ class Card:
     gave: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     page: str = ""
+    lr: float = 0.05
 
 
 _LENET_PAPER = {
@@ -92,6 +94,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "devuelve la distancia cambiada de signo, y la pérdida es la entropía cruzada",
                 "se entrena con descenso estocástico, no con Levenberg-Marquardt diagonal",
             ),
+            lr=0.005,  # la distancia a los dibujos da gradientes diez veces mayores
         ),
         "lenet5_modern": Card(
             **_LENET_PAPER,
