@@ -215,7 +215,8 @@ def _dry_run(model: nn.Module, input_shape: Sequence[int], tracker: _FieldTracke
     """Pasa una imagen sin datos: cada parámetro se sustituye por su sombra en ``meta``."""
     state = [*model.named_parameters(), *model.named_buffers()]
     shadows = {name: value.detach().to("meta") for name, value in state}
-    image = torch.empty(1, *input_shape, device="meta")
+    dtype = next((parameter.dtype for parameter in model.parameters()), None)
+    image = torch.empty(1, *input_shape, dtype=dtype, device="meta")
     tracker.set(image, 1, 1)
     with torch.no_grad(), tracker:
         torch.func.functional_call(model, shadows, (image,), strict=True)

@@ -205,3 +205,28 @@ def test_text_table_is_aligned():
 )
 def test_thousands(number, text):
     assert inspection.thousands(number) == text
+
+
+class Joined(nn.Module):
+    """Dos caminos que se suman y después otros dos que se concatenan."""
+
+    def __init__(self):
+        super().__init__()
+        self.narrow, self.wide = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 5, padding=2)
+        self.left = nn.Conv2d(2, 2, 3, padding=1, stride=2)
+        self.right = nn.Conv2d(2, 2, 7, padding=3, stride=2)
+        self.last = nn.Conv2d(4, 1, 3)
+
+    def forward(self, x):
+        x = self.narrow(x) + self.wide(x)
+        return self.last(torch.cat([self.left(x), self.right(x)], 1))
+
+
+def test_where_paths_join_the_longest_counts():
+    model = Joined().double()
+    for parameter in model.parameters():
+        parameter.data.fill_(1)
+    fields = {row.name: row.receptive_field for row in inspection.shape_table(model, (1, 40, 40))}
+    assert fields["narrow"] == 1
+    assert fields["last"] == 15
+    assert seen_by_the_centre([model], (1, 40, 40)) == (15, 15)
