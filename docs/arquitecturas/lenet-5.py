@@ -220,8 +220,10 @@ assert inspection.count_parameters(sparse) == 60 * 25 + 16 == 1516
 from cnnhistory.models.lenet import DIGITS, RBFOutput  # noqa: F401
 
 # %% alt="Diez dibujos de 7 por 12 píxeles, en blanco sobre negro: los dígitos del 0 al 9, como en una pantalla antigua." caption="Los diez códigos, del 0 al 9. El artículo describe los suyos y no da sus bits; estos son nuestros."
+from torch.nn import functional as F
+
 output = RBFOutput(num_classes=10)
-figure = plotting.image_grid(output.codes.view(10, 12, 7))
+figure = plotting.image_grid(F.pad(output.codes.view(10, 12, 7), (1, 1, 1, 1), value=-1))
 
 assert output(torch.zeros(1, 84)).shape == (1, 10)
 assert output(output.codes).argmax(1).tolist() == list(range(10))  # cada dibujo es el suyo
@@ -247,7 +249,7 @@ table
 # no capa densa porque con una imagen más grande *no* mediría 1×1. Ese detalle, que parece una manía,
 # es el [segundo ejercicio](#ejercicios).
 
-# %% alt="Once bloques apilados de arriba abajo. Arriba, la entrada de 32×32; los bloques se estrechan en cada submuestreo mientras engordan en canales, hasta C5, que mide 1×1 con 120 canales, y la salida de 10." caption="El viaje de una imagen, a escala: se estrecha en el plano y engorda en canales. Es el dibujo de todas las redes de este sitio."
+# %% alt="Ocho bloques apilados de arriba abajo. Arriba, la entrada de 32×32; los bloques se estrechan en cada submuestreo mientras engordan en canales, hasta C5, que mide 1×1 con 120 canales, y la salida de 10." caption="El viaje de una imagen, a escala: se estrecha en el plano y engorda en canales. Es el dibujo de todas las redes de este sitio."
 figure = plotting.data_flow(table, (1, 32, 32))
 
 # %% [markdown]
@@ -509,15 +511,15 @@ assert worst == "camisa"
 # Dos familias: lo que se pone arriba (camiseta, suéter, abrigo, camisa) y lo que se calza. La camisa es la
 # peor porque es *un poco de todas*. Y estos son los fallos de los que la red estaba más segura:
 
-# %% alt="Diez prendas mal clasificadas. Sobre cada una, la clase verdadera, lo que dijo la red y con qué seguridad, siempre muy alta." caption="Los diez errores más seguros: arriba lo que era, abajo lo que dijo la red y con qué probabilidad."
+# %% alt="Diez prendas mal clasificadas. Sobre cada una, la clase verdadera y la que dijo la red: casi siempre un calzado por otro." caption="Los diez errores más seguros: lo que era → lo que dijo la red."
 confidence, _ = logits.softmax(1).max(1)
 mistakes = (predictions != test.labels).nonzero().flatten()
 mistakes = mistakes[confidence[mistakes].argsort(descending=True)][:10]
-titles = [
-    f"{test.classes[test.labels[i]]}\n{test.classes[predictions[i]]} {confidence[i]:.0%}"
-    for i in mistakes
-]
-figure = plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.15)
+titles = [f"{test.classes[test.labels[i]]} → {test.classes[predictions[i]]}" for i in mistakes]
+figure = plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.4)
+print(f"probabilidad que daba a su respuesta: {confidence[mistakes].min():.1%} o más")
+
+assert confidence[mistakes].min() > 0.9
 
 # %% [markdown]
 # Míralas con calma. En varias dirías lo mismo que la red. Lo preocupante es otra cosa: la seguridad con que
@@ -529,14 +531,15 @@ figure = plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.15
 # Volvamos a la red del artículo, que se deja mirar mejor. Estos son los seis filtros de C1, antes y después
 # de entrenar:
 
-# %% alt="Dos filas de seis cuadrados de 5 por 5 píxeles grises. La de arriba es ruido. En la de abajo se distinguen bordes: zonas claras y oscuras separadas en diagonal, en vertical y en horizontal." caption="Los seis filtros de C1. Arriba, al nacer: ruido. Abajo, después de cinco épocas."
+# %% alt="Dos filas de seis cuadrados de 5 por 5 píxeles grises. La de arriba es ruido. La de abajo también lo parece, con alguna zona clara u oscura más." caption="Los seis filtros de C1. Arriba, al nacer; abajo, después de cinco épocas."
 torch.manual_seed(SEED)
 newborn = models.create("lenet5")
 filters = torch.cat([newborn.c1.weight, lenet5.c1.weight])
 figure = plotting.image_grid(filters.detach(), columns=6, size=0.8)
 
 # %% [markdown]
-# Nadie escribió esos filtros. Ahora sigamos a un botín por la red, capa a capa:
+# Ningún filtro se deja leer: veinticinco números son pocos para parecerse a algo. Es mejor mirar lo que
+# *producen*. Sigamos a un botín por la red, capa a capa:
 
 # %%
 boot = padded(test.images[test.labels == test.classes.index("botín")][:1].float() / 255)
@@ -566,25 +569,38 @@ with plotting.style():
     figure.subplots_adjust(0, 0, 1, 1)
 
 # %% [markdown]
-# Y queda lo mejor. F6 tiene 84 unidades porque debe *dibujar*: para acertar, sus valores tienen que
-# parecerse al dibujo de la clase. Aquí las clases son prendas y los dibujos siguen siendo dígitos, así que a
-# la camiseta le tocó el 0 y al botín el 9. ¿Qué dibuja F6?
+# F6 tiene 84 unidades para *dibujar*: gana la clase cuyo dibujo esté más cerca. Aquí las clases son prendas y
+# los dibujos siguen siendo dígitos, así que a la camiseta le tocó el 0 y al botín el 9. ¿Dibuja F6 un 9 cuando
+# ve un botín? Promediamos lo que sale de F6 en cada clase, y de cada promedio restamos lo que es común a todas.
 
-# %% alt="Dos filas de diez dibujos de 7 por 12 píxeles. Arriba, los códigos de los dígitos del 0 al 9, en blanco y negro. Abajo, el promedio de la salida de F6 para las imágenes de cada clase: los mismos dígitos, reconocibles, con grises; el 6, que le toca a la camisa, es el más borroso." caption="Arriba, el dibujo que le tocó a cada prenda. Abajo, el promedio de lo que F6 dibuja al ver las prendas de esa clase en la prueba."
+# %% alt="Tres filas de diez dibujos de 7 por 12 píxeles. Arriba, los dígitos del 0 al 9. En medio, los mismos sin lo que tienen en común: quedan los trazos que los distinguen. Abajo, lo que F6 hace en cada clase: manchas grises en las que se adivinan algunos de esos trazos." caption="Arriba, el dibujo que le tocó a cada prenda; en medio, lo que ese dibujo tiene de propio; abajo, lo que F6 hace de propio al ver esa prenda."
 drawings = []
 handle = lenet5.output.register_forward_pre_hook(lambda _, inputs: drawings.append(inputs[0]))
 training.evaluate(lenet5, batches(test, padded))
 handle.remove()
 drawings = torch.cat(drawings).float()
 average = torch.stack([drawings[test.labels == label].mean(0) for label in range(10)])
-pictures = torch.cat([lenet5.output.codes, average]).view(20, 12, 7)
-figure = plotting.image_grid(pictures, titles=[*test.classes, *[""] * 10], size=0.7)
+codes = lenet5.output.codes
+own_code, own_drawing = codes - codes.mean(0), average - average.mean(0)
+pictures = torch.cat([codes, own_code, own_drawing]).view(30, 12, 7)
+pictures = F.pad(pictures, (1, 1, 1, 1), value=-1)
+figure = plotting.image_grid(pictures, titles=[*test.classes, *[""] * 20], size=0.7)
+
+likeness = torch.corrcoef(torch.cat([own_code, own_drawing]))[:10, 10:].diag().mean().item()
+distance = -lenet5.output(average).max(1).values.mean().item()
+print(f"parecido entre lo propio del dibujo y lo propio de F6: {likeness:.2f} (1 sería idéntico)")
+print(f"distancia de F6 a su dibujo: {distance:.0f}; la de una hoja en gris sería 84")
 
 assert lenet5.output(average).argmax(1).tolist() == list(range(10))
+assert 0.3 < likeness < 0.7
+assert distance > 60
 
 # %% [markdown]
-# La red mira un botín y dibuja un 9. Es la arquitectura que leía dígitos, sin tocar una línea: le cambiamos
-# las imágenes, y lo demás lo aprendió otra vez.
+# No, no dibuja un 9. Aprendió lo justo para estar *un poco más cerca* de su dibujo que de los otros nueve, y solo
+# en los trazos que los distinguen. Es lo que le pedimos: la entropía cruzada compara distancias entre sí, y
+# le da igual si todas son grandes. Los autores conocían el problema y su pérdida lleva un término más, una
+# clase «basura» que obliga a acercarse de verdad. Una red aprende lo que su pérdida premia, no lo que tú
+# tenías en mente.
 
 # %% [markdown]
 # ## El experimento: ¿hacía falta aprender los filtros? { #experimento }
@@ -628,9 +644,6 @@ assert abs(scores["aprendidos"] - scores["densa"]) < 0.03
 # Corramos las de prueba unos píxeles en cada dirección, sin volver a entrenar nada.
 
 # %% alt="Tres líneas que bajan al correr la prenda de 0 a 4 píxeles. La de los filtros aprendidos va siempre por encima. La de la red densa empieza casi a su altura, cae enseguida y desde el segundo píxel va la última. La de los filtros fijos empieza la más baja y acaba en medio." caption="Acierto en la prueba cuando se corre la imagen, promedio de las cuatro direcciones."
-from torch.nn import functional as F
-
-
 def shifted(x, y):
     """Corre la imagen `x` píxeles a la derecha e `y` hacia abajo; lo que entra es negro."""
     return lambda images: normalize(F.pad(images, (x, -x, y, -y)))
