@@ -220,10 +220,9 @@ assert inspection.count_parameters(sparse) == 60 * 25 + 16 == 1516
 from cnnhistory.models.lenet import DIGITS, RBFOutput  # noqa: F401
 
 # %% alt="Diez dibujos de 7 por 12 píxeles, en blanco sobre negro: los dígitos del 0 al 9, como en una pantalla antigua." caption="Los diez códigos, del 0 al 9. El artículo describe los suyos y no da sus bits; estos son nuestros."
-from torch.nn import functional as F
-
 output = RBFOutput(num_classes=10)
-figure = plotting.image_grid(F.pad(output.codes.view(10, 12, 7), (1, 1, 1, 1), value=-1))
+pictures = output.codes.view(10, 12, 7)
+figure = plotting.image_grid(torch.nn.functional.pad(pictures, (1, 1, 1, 1), value=-1))
 
 assert output(torch.zeros(1, 84)).shape == (1, 10)
 assert output(output.codes).argmax(1).tolist() == list(range(10))  # cada dibujo es el suyo
@@ -583,7 +582,6 @@ average = torch.stack([drawings[test.labels == label].mean(0) for label in range
 codes = lenet5.output.codes
 own_code, own_drawing = codes - codes.mean(0), average - average.mean(0)
 pictures = torch.cat([codes, own_code, own_drawing]).view(30, 12, 7)
-pictures = F.pad(pictures, (1, 1, 1, 1), value=-1)
 figure = plotting.image_grid(pictures, titles=[*test.classes, *[""] * 20], size=0.7)
 
 likeness = torch.corrcoef(torch.cat([own_code, own_drawing]))[:10, 10:].diag().mean().item()
@@ -644,6 +642,9 @@ assert abs(scores["aprendidos"] - scores["densa"]) < 0.03
 # Corramos las de prueba unos píxeles en cada dirección, sin volver a entrenar nada.
 
 # %% alt="Tres líneas que bajan al correr la prenda de 0 a 4 píxeles. La de los filtros aprendidos va siempre por encima. La de la red densa empieza casi a su altura, cae enseguida y desde el segundo píxel va la última. La de los filtros fijos empieza la más baja y acaba en medio." caption="Acierto en la prueba cuando se corre la imagen, promedio de las cuatro direcciones."
+from torch.nn import functional as F
+
+
 def shifted(x, y):
     """Corre la imagen `x` píxeles a la derecha e `y` hacia abajo; lo que entra es negro."""
     return lambda images: normalize(F.pad(images, (x, -x, y, -y)))
