@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnnhistory.models.initialization import he_normal
+
 __all__ = ["AlexNet", "AlexNetMini", "AlexNetOWT", "LocalResponseNorm"]
 
 
@@ -136,10 +138,7 @@ class AlexNetOWT(nn.Module):
             nn.ReLU(),
             nn.Linear(4096, num_classes),
         )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+        he_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, 224, 224)`` → ``(N, num_classes)``."""
@@ -183,10 +182,7 @@ class AlexNetMini(nn.Module):
             nn.ReLU(),
             nn.Linear(256, num_classes),
         )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+        he_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, 28, 28)`` → ``(N, num_classes)``."""

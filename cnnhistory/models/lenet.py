@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnnhistory.models.initialization import he_normal
+
 __all__ = ["C3_TABLE", "DIGITS", "LeNet5", "LeNet5Modern", "RBFOutput", "ScaledTanh"]
 __all__ += ["SparseConv2d", "Subsampling"]
 
@@ -204,10 +206,7 @@ class LeNet5Modern(nn.Module):
             nn.ReLU(),
             nn.Linear(84, num_classes),
         )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+        he_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, 28, 28)`` → ``(N, num_classes)``."""
