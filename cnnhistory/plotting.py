@@ -8,6 +8,7 @@ criterio, y nunca se distinguen solo por el color.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -47,7 +48,7 @@ _KINDS = {
 @contextmanager
 def style() -> Iterator[None]:
     """Contexto con el estilo del sitio, para las figuras que no hace este módulo."""
-    settings = {
+    settings: dict[Any, Any] = {
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
         "axes.titlecolor": INK,
@@ -102,7 +103,8 @@ def image_grid(
         raise ValueError(f"hay {len(images)} imágenes y {len(titles)} títulos")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    height = size * (1.28 if titles else 1.06)
+    lines = max((title.count("\n") + 1 for title in titles), default=0)
+    height = size * 1.06 + 0.17 * lines
     with style():
         figure, axes = plt.subplots(
             rows, columns, figsize=(columns * size * 1.06, rows * height), squeeze=False
@@ -115,7 +117,7 @@ def image_grid(
             if titles:
                 axis.set_title(titles[index], fontsize=8, pad=3)
         figure.tight_layout(pad=0.2)
-    return figure
+    return _finished(figure)
 
 
 def curves(history: Sequence[Epoch], label: str = "") -> Figure:
@@ -148,7 +150,7 @@ def curves(history: Sequence[Epoch], label: str = "") -> Figure:
         if label:
             figure.suptitle(label, color=INK)
         figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, classes: Sequence[str]) -> Figure:
@@ -195,7 +197,7 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, classes: Sequence[str]
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
         figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
@@ -243,6 +245,12 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
         axis.set(xlim=(-2.8, 2.8), ylim=(top, 0))
         axis.axis("off")
         figure.subplots_adjust(0, 0, 1, 1)
+    return _finished(figure)
+
+
+def _finished(figure: Figure) -> Figure:
+    """La figura, ya fuera de pyplot: un cuaderno la muestra una vez, donde es el resultado."""
+    plt.close(figure)
     return figure
 
 

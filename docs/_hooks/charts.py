@@ -17,19 +17,19 @@ SHAPES = {True: "conjunto", False: "una-red", None: "no-consta"}
 
 
 def percent(value: float, decimals: int = 1) -> str:
-    """Un porcentaje en español: `16.422` → «16,4 %», con espacio de no separación."""
+    """Un porcentaje en español: `16.422` → «16.4 %», con espacio de no separación."""
     return number(value, decimals) + "\u00a0%"
 
 
 def number(value: float, decimals: int = 1) -> str:
-    """Un número con coma decimal; el 5 redondea hacia arriba, como se hace a mano."""
+    """Un número con punto decimal; el 5 redondea hacia arriba, como se hace a mano."""
     exact = Decimal(str(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
-    return str(exact).replace(".", ",")
+    return str(exact)
 
 
 def exact_percent(value: float) -> str:
-    """Un porcentaje con todas las cifras publicadas: `28.191` → «28,191 %»."""
-    return str(value).replace(".", ",") + "\u00a0%"
+    """Un porcentaje con todas las cifras publicadas: `28.191` → «28.191 %»."""
+    return f"{value}\u00a0%"
 
 
 def label(result: Result) -> str:

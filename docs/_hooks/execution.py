@@ -30,7 +30,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-CELL_LIMIT = 90  # segundos
+CELL_LIMIT = 300  # segundos: de sobra en una máquina cargada, y una celda colgada se nota
 
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",  # los tutoriales corren en CPU en todas partes
@@ -127,6 +127,7 @@ async def execute(notebook: NotebookNode, page: str, limit: int) -> list[dict[st
             km=kernel,
             timeout=limit,
             iopub_timeout=30,
+            coalesce_streams=True,  # cómo llega cortado lo impreso depende del reloj
             force_raise_errors=True,
             shutdown_kernel="immediate",
         )

@@ -103,6 +103,8 @@ def code_cell(
                 page.warnings.append(f"{where}: escribió en stderr:\n{text}")
             if text.strip():
                 blocks.append(text_output(text))
+    if outputs and "alt" in cell.metadata and len(page.figures) == first_figure:
+        page.warnings.append(f'{where}: describe una figura con alt="…" y no dibuja ninguna.')
     if blocks and tagged(cell, "tiempos"):
         blocks = [VARYING[0], *blocks, VARYING[1]]
     if cell.source.strip() and not tagged(cell, "oculto"):

@@ -242,7 +242,7 @@ table = inspection.shape_table(alexnet, (3, 227, 227))
 table
 
 # %% alt="AlexNet dibujada como bloques apilados, de la foto de 227×227 arriba a las mil clases abajo. Los mapas se estrechan en tres saltos, de 55 a 27, de 27 a 13 y de 13 a 6, y engordan de 3 a 384 canales; después siguen dos capas densas de 4096 y la salida." caption="El viaje de una foto por AlexNet. El ancho de cada bloque es el lado del mapa, y el grosor, sus canales. A la derecha, la forma y los parámetros de cada capa."
-figure = plotting.data_flow(table, (3, 227, 227))
+plotting.data_flow(table, (3, 227, 227))
 
 # %% [markdown]
 # ### ¿Es la del artículo? Las cuentas { #cuentas }
@@ -443,7 +443,7 @@ alexnet_mini, history = train_here(AlexNetMini)
 lenet, lenet_history = train_here(lambda: models.create("lenet5_modern"))
 
 # %% alt="Dos gráficos de la AlexNet mini en tres épocas. A la izquierda, la pérdida de entrenamiento baja y se mantiene siempre por encima de la de validación. A la derecha, el acierto en validación sube en cada época." caption="La AlexNet mini. La pérdida de entrenamiento queda por encima de la de validación: se mide con la mitad de las neuronas densas apagadas."
-figure = plotting.curves(history, "AlexNet mini")
+plotting.curves(history, "AlexNet mini")
 
 # %%
 scores = training.evaluate(alexnet_mini, test_batches)
@@ -489,7 +489,7 @@ with torch.inference_mode():
 confidence, said = probabilities.max(1)
 wrong = (said != test.labels).nonzero().squeeze(1)
 worst = wrong[confidence[wrong].argsort(descending=True)[:5]]
-figure = plotting.image_grid(
+plotting.image_grid(
     test.images[worst],
     [f"{test.classes[test.labels[i]]}\n({test.classes[said[i]]})" for i in worst],
     columns=5,
@@ -588,7 +588,7 @@ assert hit["con dropout"] < hit["base"]
 # 32, de 5×5, y solo han visto ropa en gris.
 
 # %% alt="Treinta y dos cuadros de 5×5 en gris, cada uno un filtro. Casi todos parecen ruido; en unos pocos se adivina un lado claro y otro oscuro." caption="Los filtros de la primera capa de AlexNet mini. Las dos filas de arriba son de una torre y las dos de abajo, de la otra."
-figure = plotting.image_grid(alexnet_mini.features[0].weight.detach(), columns=8, size=0.6)
+plotting.image_grid(alexnet_mini.features[0].weight.detach(), columns=8, size=0.6)
 
 # %% [markdown]
 # Sé estricto al mirarlos. Si buscas bordes, en unos pocos adivinarás un lado claro y otro oscuro. Casi todos se
@@ -600,7 +600,7 @@ boot = (test.labels == test.classes.index("botín")).nonzero()[0]
 with torch.inference_mode():
     maps = alexnet_mini.features[:2](normalize(test.images[boot].float() / 255))[0]
 picture = test.images[boot, 0].float() / 255
-figure = plotting.image_grid(torch.cat([picture, maps[::2]]), columns=9, size=0.75)
+plotting.image_grid(torch.cat([picture, maps[::2]]), columns=9, size=0.75)
 
 # %% [markdown]
 # ### El descriptor { #descriptor }
@@ -644,7 +644,7 @@ for shift in (0, 2):
 
 shown = nearest(describe(test.images[:5]), descriptors)
 rows = [torch.cat([test.images[i : i + 1], shelf.images[shown[i]]]) for i in range(5)]
-figure = plotting.image_grid(torch.cat(rows), columns=6, size=0.75)
+plotting.image_grid(torch.cat(rows), columns=6, size=0.75)
 
 # %%
 assert abs(found[0][1] - found[0][0]) < 0.06  # quietas, empatan

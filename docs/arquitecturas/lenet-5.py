@@ -222,7 +222,7 @@ from cnnhistory.models.lenet import DIGITS, RBFOutput  # noqa: F401
 # %% alt="Diez dibujos de 7 por 12 píxeles, en blanco sobre negro: los dígitos del 0 al 9, como en una pantalla antigua." caption="Los diez códigos, del 0 al 9. El artículo describe los suyos y no da sus bits; estos son nuestros."
 output = RBFOutput(num_classes=10)
 pictures = output.codes.view(10, 12, 7)
-figure = plotting.image_grid(torch.nn.functional.pad(pictures, (1, 1, 1, 1), value=-1))
+plotting.image_grid(torch.nn.functional.pad(pictures, (1, 1, 1, 1), value=-1))
 
 assert output(torch.zeros(1, 84)).shape == (1, 10)
 assert output(output.codes).argmax(1).tolist() == list(range(10))  # cada dibujo es el suyo
@@ -249,7 +249,7 @@ table
 # es el [segundo ejercicio](#ejercicios).
 
 # %% alt="Ocho bloques apilados de arriba abajo. Arriba, la entrada de 32×32; los bloques se estrechan en cada submuestreo mientras engordan en canales, hasta C5, que mide 1×1 con 120 canales, y la salida de 10." caption="El viaje de una imagen, a escala: se estrecha en el plano y engorda en canales. Es el dibujo de todas las redes de este sitio."
-figure = plotting.data_flow(table, (1, 32, 32))
+plotting.data_flow(table, (1, 32, 32))
 
 # %% [markdown]
 # Ahora las cuentas del artículo. Da los parámetros de cada capa y el total de conexiones, que es cada
@@ -411,7 +411,7 @@ normalize = data.normalization(train)
 print(f"{len(train)} para entrenar, {len(validation)} para validar, {len(test)} de prueba")
 
 first = [int((train.labels == label).nonzero()[0]) for label in range(10)]
-figure = plotting.image_grid(train.images[first], titles=train.classes, columns=5, size=1.1)
+plotting.image_grid(train.images[first], titles=train.classes, columns=5, size=1.1)
 
 
 # %%
@@ -497,7 +497,7 @@ for name, history in {"LeNet-5": lenet5_history, "moderna": modern_history}.item
 with torch.inference_mode():
     logits = torch.cat([modern(images) for images, _ in batches(test)])
 predictions = logits.argmax(1)
-figure = plotting.confusion_matrix(test.labels, predictions, test.classes)
+plotting.confusion_matrix(test.labels, predictions, test.classes)
 
 hits = (predictions == test.labels).double()
 recall = {name: hits[test.labels == label].mean().item() for label, name in enumerate(test.classes)}
@@ -515,7 +515,7 @@ confidence, _ = logits.softmax(1).max(1)
 mistakes = (predictions != test.labels).nonzero().flatten()
 mistakes = mistakes[confidence[mistakes].argsort(descending=True)][:10]
 titles = [f"{test.classes[test.labels[i]]} → {test.classes[predictions[i]]}" for i in mistakes]
-figure = plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.4)
+plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.4)
 print(f"probabilidad que daba a su respuesta: {confidence[mistakes].min():.1%} o más")
 
 assert confidence[mistakes].min() > 0.9
@@ -534,7 +534,7 @@ assert confidence[mistakes].min() > 0.9
 torch.manual_seed(SEED)
 newborn = models.create("lenet5")
 filters = torch.cat([newborn.c1.weight, lenet5.c1.weight])
-figure = plotting.image_grid(filters.detach(), columns=6, size=0.8)
+plotting.image_grid(filters.detach(), columns=6, size=0.8)
 
 # %% [markdown]
 # Ningún filtro se deja leer: veinticinco números son pocos para parecerse a algo. Es mejor mirar lo que
@@ -582,7 +582,7 @@ average = torch.stack([drawings[test.labels == label].mean(0) for label in range
 codes = lenet5.output.codes
 own_code, own_drawing = codes - codes.mean(0), average - average.mean(0)
 pictures = torch.cat([codes, own_code, own_drawing]).view(30, 12, 7)
-figure = plotting.image_grid(pictures, titles=[*test.classes, *[""] * 20], size=0.7)
+plotting.image_grid(pictures, titles=[*test.classes, *[""] * 20], size=0.7)
 
 likeness = torch.corrcoef(torch.cat([own_code, own_drawing]))[:10, 10:].diag().mean().item()
 distance = -lenet5.output(average).max(1).values.mean().item()
