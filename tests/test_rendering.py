@@ -135,6 +135,14 @@ def test_several_figures_of_a_cell_take_a_list_of_texts():
     assert 'id="f1-axes_1"' in page.figures[1]
 
 
+def test_describing_a_figure_that_is_not_drawn_is_a_warning():
+    script = '# %% alt="una recta"\n1\n'
+    page = render(script, [])
+    assert page.warnings == ['p.py, celda 1: describe una figura con alt="…" y no dibuja ninguna.']
+    notebook = jupytext.reads(script, fmt="py:percent")
+    assert not rendering.render(notebook, None, "p.py").warnings  # sin ejecutar no se sabe
+
+
 @pytest.mark.parametrize(("alt", "nth"), [("", 1), (' alt="una"', 2)])
 def test_a_figure_without_text_is_a_warning(alt, nth):
     outputs = [data("image/svg+xml", SVG)] * nth

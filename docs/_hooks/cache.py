@@ -24,12 +24,12 @@ class Entry:
     cells: list[dict[str, Any]]  # {"source": …, "outputs": […]}
     provenance: dict[str, Any]
 
-    def outputs_for(self, sources: Iterable[str]) -> list[list[dict[str, Any]]]:
-        """Las salidas que corresponden a unas celdas, aunque hayan cambiado de lugar."""
+    def outputs_for(self, sources: Iterable[str]) -> list[list[dict[str, Any]] | None]:
+        """Las salidas de unas celdas, aunque cambien de lugar; `None` si no se han ejecutado."""
         stored = defaultdict(deque)
         for cell in self.cells:
             stored[cell["source"]].append(cell["outputs"])
-        return [stored[source].popleft() if stored[source] else [] for source in sources]
+        return [stored[source].popleft() if stored[source] else None for source in sources]
 
 
 def path_for(folder: Path, page: str) -> Path:

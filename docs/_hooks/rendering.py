@@ -50,7 +50,7 @@ def render(notebook: NotebookNode, entry: Entry | None, name: str, header: str =
     """
     page = Page()
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    outputs = iter(entry.outputs_for(sources) if entry else [[]] * len(sources))
+    outputs = iter(entry.outputs_for(sources) if entry else [None] * len(sources))
     blocks: list[str] = []
     numbered = enumerate(notebook.cells, start=1)
     for solution, group in itertools.groupby(numbered, lambda item: tagged(item[1], "solucion")):
@@ -81,12 +81,12 @@ def tagged(cell: NotebookNode, tag: str) -> bool:
 
 
 def code_cell(
-    cell: NotebookNode, outputs: list[dict[str, Any]], where: str, page: Page
+    cell: NotebookNode, outputs: list[dict[str, Any]] | None, where: str, page: Page
 ) -> list[str]:
-    """Los bloques de una celda de código: el código, si se muestra, y sus salidas."""
+    """Los bloques de una celda de código: el código, si se muestra, y sus salidas si las hay."""
     first_figure = len(page.figures)
     blocks = []
-    for output in outputs:
+    for output in outputs or []:
         data = output.get("data", {})
         if "image/svg+xml" in data or "image/png" in data:
             nth = len(page.figures) - first_figure
@@ -103,7 +103,7 @@ def code_cell(
                 page.warnings.append(f"{where}: escribió en stderr:\n{text}")
             if text.strip():
                 blocks.append(text_output(text))
-    if outputs and "alt" in cell.metadata and len(page.figures) == first_figure:
+    if outputs is not None and "alt" in cell.metadata and len(page.figures) == first_figure:
         page.warnings.append(f'{where}: describe una figura con alt="…" y no dibuja ninguna.')
     if blocks and tagged(cell, "tiempos"):
         blocks = [VARYING[0], *blocks, VARYING[1]]

@@ -222,11 +222,10 @@ from cnnhistory.models.lenet import DIGITS, RBFOutput  # noqa: F401
 # %% alt="Diez dibujos de 7 por 12 píxeles, en blanco sobre negro: los dígitos del 0 al 9, como en una pantalla antigua." caption="Los diez códigos, del 0 al 9. El artículo describe los suyos y no da sus bits; estos son nuestros."
 output = RBFOutput(num_classes=10)
 pictures = output.codes.view(10, 12, 7)
-plotting.image_grid(torch.nn.functional.pad(pictures, (1, 1, 1, 1), value=-1))
-
 assert output(torch.zeros(1, 84)).shape == (1, 10)
 assert output(output.codes).argmax(1).tolist() == list(range(10))  # cada dibujo es el suyo
 assert inspection.count_parameters(output) == 0
+plotting.image_grid(torch.nn.functional.pad(pictures, (1, 1, 1, 1), value=-1))
 
 # %% [markdown]
 # ### La red entera
@@ -463,11 +462,11 @@ assert lenet5_accuracy > 0.8
 assert 1 - modern_accuracy > 10 * 0.0095  # diez veces el error del artículo, en MNIST
 assert modern_accuracy > lenet5_accuracy + 0.01
 
-# %% alt=["Dos gráficas de LeNet-5 por época. La pérdida de entrenamiento y la de validación bajan juntas, deprisa en la segunda época y despacio después. El acierto en validación sube y se va aplanando por encima del 80 %.", "Las mismas dos gráficas de la LeNet-5 moderna. La pérdida baja más, la de entrenamiento acaba por debajo de la de validación, y el acierto termina cerca del 88 %."] caption=["La red de 1998.", "La que hoy se dibuja. La pérdida de entrenamiento empieza a separarse de la de validación: con más épocas empezaría a memorizar."]
-figures = [
-    plotting.curves(lenet5_history, "LeNet-5 (1998)"),
-    plotting.curves(modern_history, "LeNet-5 moderna"),
-]
+# %% alt="Dos gráficas de LeNet-5 por época. La pérdida de entrenamiento y la de validación bajan juntas, deprisa en la segunda época y despacio después. El acierto en validación sube y se va aplanando por encima del 80 %." caption="La red de 1998."
+plotting.curves(lenet5_history, "LeNet-5 (1998)")
+
+# %% alt="Las mismas dos gráficas de la LeNet-5 moderna. La pérdida baja más, la de entrenamiento acaba por debajo de la de validación, y el acierto termina cerca del 88 %." caption="La que hoy se dibuja. La pérdida de entrenamiento empieza a separarse de la de validación: con más épocas empezaría a memorizar."
+plotting.curves(modern_history, "LeNet-5 moderna")
 
 # %% tags=["tiempos"]
 for name, history in {"LeNet-5": lenet5_history, "moderna": modern_history}.items():
@@ -497,14 +496,13 @@ for name, history in {"LeNet-5": lenet5_history, "moderna": modern_history}.item
 with torch.inference_mode():
     logits = torch.cat([modern(images) for images, _ in batches(test)])
 predictions = logits.argmax(1)
-plotting.confusion_matrix(test.labels, predictions, test.classes)
-
 hits = (predictions == test.labels).double()
 recall = {name: hits[test.labels == label].mean().item() for label, name in enumerate(test.classes)}
 worst = min(recall, key=recall.get)
 print(f"la clase más difícil: {worst}, con {recall[worst]:.0%}")
 
 assert worst == "camisa"
+plotting.confusion_matrix(test.labels, predictions, test.classes)
 
 # %% [markdown]
 # Dos familias: lo que se pone arriba (camiseta, suéter, abrigo, camisa) y lo que se calza. La camisa es la
@@ -515,10 +513,10 @@ confidence, _ = logits.softmax(1).max(1)
 mistakes = (predictions != test.labels).nonzero().flatten()
 mistakes = mistakes[confidence[mistakes].argsort(descending=True)][:10]
 titles = [f"{test.classes[test.labels[i]]} → {test.classes[predictions[i]]}" for i in mistakes]
-plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.4)
 print(f"probabilidad que daba a su respuesta: {confidence[mistakes].min():.1%} o más")
 
 assert confidence[mistakes].min() > 0.9
+plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.4)
 
 # %% [markdown]
 # Míralas con calma. En varias dirías lo mismo que la red. Lo preocupante es otra cosa: la seguridad con que
@@ -582,8 +580,6 @@ average = torch.stack([drawings[test.labels == label].mean(0) for label in range
 codes = lenet5.output.codes
 own_code, own_drawing = codes - codes.mean(0), average - average.mean(0)
 pictures = torch.cat([codes, own_code, own_drawing]).view(30, 12, 7)
-plotting.image_grid(pictures, titles=[*test.classes, *[""] * 20], size=0.7)
-
 likeness = torch.corrcoef(torch.cat([own_code, own_drawing]))[:10, 10:].diag().mean().item()
 distance = -lenet5.output(average).max(1).values.mean().item()
 print(f"parecido entre lo propio del dibujo y lo propio de F6: {likeness:.2f} (1 sería idéntico)")
@@ -592,6 +588,7 @@ print(f"distancia de F6 a su dibujo: {distance:.0f}; la de una hoja en gris ser�
 assert lenet5.output(average).argmax(1).tolist() == list(range(10))
 assert 0.3 < likeness < 0.7
 assert distance > 60
+plotting.image_grid(pictures, titles=[*test.classes, *[""] * 20], size=0.7)
 
 # %% [markdown]
 # No, no dibuja un 9. Aprendió lo justo para estar *un poco más cerca* de su dibujo que de los otros nueve, y solo
