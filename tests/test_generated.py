@@ -5,9 +5,7 @@ import datetime
 import io
 import itertools
 import math
-import os
 import re
-import shutil
 import xml.etree.ElementTree as etree
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -442,15 +440,7 @@ def test_every_citation_exists_in_the_bibliography():
 
 
 @pytest.fixture
-def page(tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
-        message = "falta Chromium: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
+def page(browser, tmp_path):
     css = (DOCS / "assets" / "css" / "ilsvrc.css").read_text(encoding="utf-8")
     script = (DOCS / "assets" / "js" / "ilsvrc.js").read_text(encoding="utf-8")
     html = tmp_path / "grafico.html"
@@ -460,18 +450,13 @@ def page(tmp_path):
         f"<style>{css}</style><body style='margin:16px'>{charts.chart()}<script>{script}</script>",
         encoding="utf-8",
     )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        tab = browser.new_page(viewport={"width": 1000, "height": 900})
-        errors: list[str] = []
-        tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.goto(html.as_uri())
-        yield tab
-        browser.close()
-        assert errors == []
+    tab = browser.new_page(viewport={"width": 1000, "height": 900})
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(html.as_uri())
+    yield tab
+    tab.close()
+    assert errors == []
 
 
 @pytest.mark.navegador

@@ -10,7 +10,6 @@ import json
 import os
 import pkgutil
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,21 +23,12 @@ from urllib.parse import unquote, urlsplit
 
 import jupytext
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 
 import cnnhistory
 
 ROOT = Path(__file__).parents[1]
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")  # 4.14.1
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP = {"width": 1366, "height": 900}
 PHONE = {"width": 360, "height": 740}
 
@@ -83,22 +73,6 @@ def server(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     http.shutdown()
     thread.join()
     http.server_close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = next(filter(None, map(shutil.which, names)), None)
-    if chromium is None:
-        message = (
-            "Falta Chromium para las pruebas del sitio: en Debian, "
-            "apt-get install --no-install-recommends chromium"
-        )
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @contextmanager
