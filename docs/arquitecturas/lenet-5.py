@@ -699,10 +699,11 @@ doubled_history = fit(doubled, lr=0.1)
 doubled_accuracy = accuracy(doubled)
 print(f"prueba: {doubled_accuracy:.1%}, y sin la softmax de más: {modern_accuracy:.1%}")
 
-assert doubled_accuracy < modern_accuracy - 0.05
+assert doubled_accuracy < modern_accuracy - 0.01
 
 # %% [markdown]
-# Tiene un síntoma que se reconoce a la primera: **la pérdida se atasca en un número alto**. La segunda
+# Cuánto cuesta depende de la semilla: de unos pocos puntos a decenas. Pero tiene un síntoma que no depende de
+# nada y se reconoce a la primera: **la pérdida se atasca en un número alto**. La segunda
 # softmax recibe valores entre 0 y 1, así que lo mejor que puede ver es un 1 y nueve ceros. Ni una red
 # perfecta bajaría de ahí:
 
