@@ -1,0 +1,76 @@
+"""All-CNN (2014): ¿y si todo fueran convoluciones? Ni pooling ni capas densas.
+
+J. T. Springenberg, A. Dosovitskiy, T. Brox y M. Riedmiller, «Striving for Simplicity: The All
+Convolutional Net», ICLR Workshop 2015. https://arxiv.org/abs/1412.6806
+
+Cada pooling se cambia por una convolución de 3×3 con paso 2, que aprende cómo resumir.
+"""
+
+from torch import Tensor, nn
+
+from cnnhistory.models.initialization import he_normal
+
+__all__ = ["ALLCNN_A", "ALLCNN_B", "ALLCNN_C", "AllCNN", "AllCNNMini"]
+
+# Las tablas 1 y 2 del artículo: canales, lado del filtro y paso. La última capa la pone la red.
+ALLCNN_A = ((96, 5, 1), (96, 3, 2), (192, 5, 1), (192, 3, 2), (192, 3, 1), (192, 1, 1))
+ALLCNN_B = (
+    *((96, 5, 1), (96, 1, 1), (96, 3, 2)),
+    *((192, 5, 1), (192, 1, 1), (192, 3, 2)),
+    *((192, 3, 1), (192, 1, 1)),
+)
+ALLCNN_C = (
+    *((96, 3, 1), (96, 3, 1), (96, 3, 2)),
+    *((192, 3, 1), (192, 3, 1), (192, 3, 2)),
+    *((192, 3, 1), (192, 1, 1)),
+)
+
+
+class AllCNN(nn.Module):
+    """La familia All-CNN para 32×32; la C tiene 1 369 738 parámetros con diez clases.
+
+    Args:
+        layers: Canales, lado del filtro y paso de cada convolución.
+        num_classes: Clases.
+        in_channels: Canales de la imagen.
+    """
+
+    def __init__(
+        self,
+        layers: tuple[tuple[int, int, int], ...] = ALLCNN_C,
+        num_classes: int = 10,
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Dropout(0.2))
+        for channels, kernel_size, stride in layers:
+            padding = kernel_size // 2
+            self.features.append(nn.Conv2d(in_channels, channels, kernel_size, stride, padding))
+            self.features.append(nn.ReLU())
+            if stride == 2:
+                self.features.append(nn.Dropout(0.5))
+            in_channels = channels  # (N, 192, 8, 8) al final
+        self.head = nn.Sequential(
+            nn.Conv2d(in_channels, num_classes, kernel_size=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        he_normal(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, in_channels, 32, 32)`` → ``(N, num_classes)``."""
+        return self.head(self.features(x))
+
+
+class AllCNNMini(AllCNN):
+    """All-CNN-C a escala de 28×28, con un cuarto de los canales.
+
+    Args:
+        num_classes: Clases.
+        in_channels: Canales de la imagen.
+    """
+
+    def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
+        layers = tuple((channels // 4, size, stride) for channels, size, stride in ALLCNN_C)
+        super().__init__(layers, num_classes, in_channels)
