@@ -168,6 +168,9 @@ def train_one_epoch(
 ) -> tuple[float, int]:
     """Una vuelta a los datos, un paso del optimizador por lote.
 
+    Si la red da varias salidas, como GoogLeNet con sus cabezas auxiliares, la primera es la
+    principal. Las demás entran en el gradiente con peso 0.3, pero no en la pérdida que se informa.
+
     Args:
         model: La red; se deja en modo de entrenamiento.
         batches: Los lotes.
@@ -184,10 +187,17 @@ def train_one_epoch(
     for images, labels in batches:
         images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
         with mixed_precision(device):
-            logits = model(images)
+            outputs = model(images)
+        # GoogLeNet da, además, las puntuaciones de sus cabezas auxiliares.
+        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+        objective = loss
+        for scores in auxiliary:  # pesan 0.3, como en su artículo
+            objective = objective + 0.3 * F.cross_entropy(
+                scores.float(), labels, label_smoothing=label_smoothing
+            )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        objective.backward()
         optimizer.step()
         if schedule:
             schedule.step()

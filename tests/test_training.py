@@ -126,6 +126,38 @@ def test_one_step_is_the_step_of_plain_torch():
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+class Auxiliary(Little):
+    """Con dos cabezas auxiliares al entrenar, como GoogLeNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.head[1] = nn.Identity()
+        self.early, self.late = (nn.Linear(4 * 9, 3) for _ in range(2))
+
+    def forward(self, x):
+        maps = self.features(x)
+        if not self.training:
+            return self.head(maps)
+        return self.head(maps), self.early(maps.flatten(1)), self.late(maps.flatten(1))
+
+
+def test_auxiliary_heads_weigh_three_tenths_in_the_gradient_and_nothing_in_the_loss():
+    torch.manual_seed(0)
+    model = Auxiliary()
+    twin = copy.deepcopy(model)
+    images, labels = next(iter(batches()))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    loss, _ = training.train_one_epoch(model, [(images, labels)], optimizer)
+    main, *others = (F.cross_entropy(scores, labels) for scores in twin(images))
+    (main + 0.3 * sum(others)).backward()
+    assert loss == pytest.approx(main.item(), rel=0.02)  # puede calcularse en bfloat16
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        expected = theirs - 0.5 * theirs.grad
+        torch.testing.assert_close(ours, expected, rtol=0.02, atol=0.01)
+        assert theirs.grad.any()
+    assert training.evaluate(model, [(images, labels)]).loss > 0
+
+
 def test_decay_is_only_for_weights():
     model = little()
     model.head[2].weight.requires_grad_(False)

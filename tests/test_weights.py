@@ -15,6 +15,8 @@ from torch import nn
 
 from cnnhistory import models, weights
 
+torch.set_num_threads(1)
+
 PAGE = Path(__file__).parent.parent / "docs/resultados/fidelidad.py"
 
 

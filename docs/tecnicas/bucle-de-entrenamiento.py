@@ -259,10 +259,11 @@ from cnnhistory.training import Loader, train_one_epoch  # noqa: F401
 # | `device = next(model.parameters()).device` | pregunta a la red dónde vive | hay que pasar el dispositivo a mano a todas partes |
 # | `images.to(device, memory_format=…)` | lleva el lote adonde está la red, con los canales juntos en memoria: la forma no cambia y muchas convoluciones van más rápido | error, si están en dispositivos distintos |
 # | `with mixed_precision(device)` | calcula en `bfloat16` donde conviene | más lento, nada más |
-# | `logits = model(images)` | **1. hacia adelante**; de paso, PyTorch guarda lo que necesitará para derivar | |
+# | `outputs = model(images)` | **1. hacia adelante**; de paso, PyTorch guarda lo que necesitará para derivar | |
+# | `logits, *auxiliary = …` | separa la salida principal; casi todas las redes dan solo esa, y entonces `objective` es `loss` | |
 # | `F.cross_entropy(logits.float(), …)` | **2. pérdida**, en `float32`: aquí los decimales sí importan | la pérdida pierde cifras |
 # | `optimizer.zero_grad(…)` | borra los gradientes del lote anterior | [se acumulan](#sin-zero-grad) |
-# | `loss.backward()` | **3. gradiente**: recorre las operaciones al revés y llena `grad` | los pesos no cambian |
+# | `objective.backward()` | **3. gradiente**: recorre las operaciones al revés y llena `grad` | los pesos no cambian |
 # | `optimizer.step()` | **4. paso** | los pesos no cambian |
 # | `schedule.step()` | ajusta la tasa para el lote siguiente | la tasa queda fija |
 # | `total += loss.detach() * len(labels)` | acumula la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#grafo) |
