@@ -15,8 +15,9 @@ __all__ = ["he_normal"]
 def he_normal(model: nn.Module) -> None:
     """Reinicia, en su sitio, cada convolución y cada densa: pesos N(0, 2/F) y sesgos 0.
 
-    La última, la que da las puntuaciones, nace con N(0, 0.01), como en AlexNet y VGG: así la red
-    empieza sin preferir ninguna clase, con una pérdida de ln(clases).
+    La última, si es densa, nace con N(0, 0.01), como en AlexNet y VGG: así la red empieza sin
+    preferir ninguna clase, con una pérdida de ln(clases). Las redes que terminan en una
+    convolución con ReLU (NiN, All-CNN) no: con puntuaciones casi nulas no aprenderían.
 
     Args:
         model: La red.
@@ -26,4 +27,5 @@ def he_normal(model: nn.Module) -> None:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
-    nn.init.normal_(layers[-1].weight, std=0.01)
+    if isinstance(layers[-1], nn.Linear):
+        nn.init.normal_(layers[-1].weight, std=0.01)
