@@ -21,6 +21,7 @@ from typing import cast
 import cards
 import charts
 import glossary
+import networks
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import Files
@@ -222,6 +223,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "tabla-bajadas": drops_table,
     "tabla-humanos": human_table,
     "linea-de-tiempo": timeline,
+    "tabla-redes": networks.table,
     "glosario": lambda src_uri: glossary.page(),
     **{f"ficha {name}": partial(cards.ficha, name) for name in CATALOG},
 }
