@@ -164,7 +164,9 @@ def _vgg_renamer(name: str) -> Callable[[str], str]:
     with torch.device("meta"):
         blocks = models.create(name).get_submodule("blocks")
     assert isinstance(blocks, torch.nn.Sequential)
-    places = [f"blocks.{b}.{i}" for b, block in enumerate(blocks) for i in range(len(block))]
+    places = [
+        f"blocks.{b}.{i}" for b, block in enumerate(blocks) for i, _ in enumerate(block.children())
+    ]
 
     def rename(key: str) -> str:
         part, index, kind = key.split(".")
