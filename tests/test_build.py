@@ -19,6 +19,7 @@ import links
 import markdown
 import pytest
 import rendering
+import repository
 from mkdocs.commands.build import build as mkdocs_build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
@@ -233,6 +234,27 @@ def test_with_a_repository_the_downloads_say_how_to_install(site, monkeypatch, c
     comment, _, rest = script.partition("\n\n")
     assert comment == f"# Antes: pip install {wanted}"
     assert rest == PAGE
+    colab = (
+        "https://colab.research.google.com/github/alguien/redes/blob/cuadernos/tecnicas/uno.ipynb"
+    )
+    assert f'href="{colab}"' in (folder / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_repository_comes_from_the_environment_or_does_not_appear(monkeypatch):
+    def configured():
+        return repository.on_config(load_config(str(HOOKS.parents[1] / "mkdocs.yml")))
+
+    plain = configured()
+    assert not plain.repo_url
+    assert not plain.edit_uri
+    assert not plain.site_url
+    assert "content.action.edit" not in plain.theme["features"]
+    monkeypatch.setenv("GITHUB_REPOSITORY", "alguien/redes")
+    known = configured()
+    assert known.repo_url == "https://github.com/alguien/redes"
+    assert known.edit_uri == "edit/main/docs/"
+    assert known.site_url == "https://alguien.github.io/redes/"
+    assert "content.action.edit" in known.theme["features"]
 
 
 def test_pages_that_are_gone_leave_the_cache(site):

@@ -26,6 +26,7 @@ import fuente
 import jupytext
 import reach
 import rendering
+import repository
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
@@ -292,15 +293,20 @@ def download_line(tutorial: Tutorial) -> str:
         f"[script de Python]({stem}/{stem}.py){{ download }}",
         f"[cuaderno de Jupyter]({stem}/{stem}.ipynb){{ download }}",
     ]
-    return f"Descárgalo como {' o '.join(links)}.\n{{: .descargas }}"
+    line = f"Descárgalo como {' o '.join(links)}"
+    if repo := repository.name():
+        path = Path(tutorial.name).with_suffix(".ipynb").as_posix()
+        base = "https://colab.research.google.com/github"
+        line += f", o [ábrelo en Colab]({base}/{repo}/blob/{repository.NOTEBOOKS}/{path})"
+    return f"{line}.\n{{: .descargas }}"
 
 
 def downloads(tutorial: Tutorial, config: MkDocsConfig) -> list[File]:
     """El script y el cuaderno que acompañan a la página, como se ejecutaron."""
     path = Path(tutorial.name)
     script, notebook = tutorial.script, tutorial.notebook
-    if repository := os.environ.get("GITHUB_REPOSITORY"):
-        source = f'"{fuente.PACKAGE} @ git+https://github.com/{repository}"'
+    if repo := repository.name():
+        source = f'"{fuente.PACKAGE} @ git+https://github.com/{repo}"'
         script = f"# Antes: pip install {source}\n\n{script}"
         install = {
             "cell_type": "code",
