@@ -411,6 +411,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "entrada de 28×28×1 y diez clases",
                 "canales 24 y 48-64 en lugar de 160-192",
                 "dropout de 0.2 en lugar de 0.5",
+                "sin ReLU después de la última convolución",
                 "nace con la inicialización de He, no con la del artículo",
             ),
         ),
@@ -710,6 +711,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             deviations=(
                 "entrada de 28×28×1 y diez clases",
                 "un cuarto de los canales",
+                "sin ReLU después de la última convolución",
                 "nace con la inicialización de He, no con la del artículo",
             ),
         ),

@@ -74,3 +74,4 @@ class AllCNNMini(AllCNN):
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
         layers = tuple((channels // 4, size, stride) for channels, size, stride in ALLCNN_C)
         super().__init__(layers, num_classes, in_channels)
+        del self.head[1]  # sin la última ReLU: en una red tan chica apaga clases enteras

@@ -105,7 +105,8 @@ class NiNMini(nn.Sequential):
             NiNBlock(24, (64, 64, 64), kernel_size=5),
             nn.AvgPool2d(3, stride=2, ceil_mode=True),  # (N, 64, 7, 7)
             nn.Dropout(0.2),
-            NiNBlock(64, (96, 96, num_classes), kernel_size=3),  # (N, num_classes, 7, 7)
+            # Sin la última ReLU: en una red tan chica apaga clases enteras.
+            *list(NiNBlock(64, (96, 96, num_classes), kernel_size=3))[:-1],
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )

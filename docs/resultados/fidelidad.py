@@ -17,6 +17,9 @@
 # %%
 import math
 import time
+import warnings
+
+warnings.filterwarnings("ignore", message="IProgress not found")  # timm: no hay barra que dibujar
 
 import timm
 import torch
