@@ -19,11 +19,13 @@ ALLCNN_B = (
     *((192, 5, 1), (192, 1, 1), (192, 3, 2)),
     *((192, 3, 1), (192, 1, 1)),
 )
+"""Canales, lado y paso de cada convolución de la All-CNN-A."""
 ALLCNN_C = (
     *((96, 3, 1), (96, 3, 1), (96, 3, 2)),
     *((192, 3, 1), (192, 3, 1), (192, 3, 2)),
     *((192, 3, 1), (192, 1, 1)),
 )
+"""Canales, lado y paso de cada convolución de la All-CNN-C."""
 
 
 class AllCNN(nn.Module):

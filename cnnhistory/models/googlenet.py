@@ -32,6 +32,7 @@ INCEPTION = {
     "5a": (256, (160, 320), (32, 128), 128),
     "5b": (384, (192, 384), (48, 128), 128),
 }
+"""Canales de cada módulo Inception, por su nombre en el artículo."""
 
 
 def conv_relu(in_channels: int, out_channels: int, size: int, stride: int = 1) -> nn.Sequential:

@@ -22,10 +22,15 @@ Block = Callable[[int, int, int], nn.Module]
 
 # La tabla 1 del artículo: bloques y canales de salida de cada etapa.
 RESNET18 = ((2, 64), (2, 128), (2, 256), (2, 512))
+"""Bloques y canales de las etapas de la ResNet-18."""
 RESNET34 = ((3, 64), (4, 128), (6, 256), (3, 512))
+"""Bloques y canales de las etapas de la ResNet-34."""
 RESNET50 = ((3, 256), (4, 512), (6, 1024), (3, 2048))
+"""Bloques y canales de las etapas de la ResNet-50."""
 RESNET101 = ((3, 256), (4, 512), (23, 1024), (3, 2048))
+"""Bloques y canales de las etapas de la ResNet-101."""
 RESNET152 = ((3, 256), (8, 512), (36, 1024), (3, 2048))
+"""Bloques y canales de las etapas de la ResNet-152."""
 
 
 def conv_bn(

@@ -15,9 +15,13 @@ __all__ = ["VGG", "VGG11", "VGG13", "VGG16", "VGG19", "VGGMini", "vgg_block"]
 
 # La tabla 1 del artículo: convoluciones y canales de cada bloque.
 VGG11 = ((1, 64), (1, 128), (2, 256), (2, 512), (2, 512))
+"""Convoluciones y canales de los bloques de la VGG-11."""
 VGG13 = ((2, 64), (2, 128), (2, 256), (2, 512), (2, 512))
+"""Convoluciones y canales de los bloques de la VGG-13."""
 VGG16 = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+"""Convoluciones y canales de los bloques de la VGG-16."""
 VGG19 = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
+"""Convoluciones y canales de los bloques de la VGG-19."""
 
 
 def vgg_block(
