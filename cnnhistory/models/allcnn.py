@@ -14,12 +14,13 @@ __all__ = ["ALLCNN_A", "ALLCNN_B", "ALLCNN_C", "AllCNN", "AllCNNMini"]
 
 # Las tablas 1 y 2 del artículo: canales, lado del filtro y paso. La última capa la pone la red.
 ALLCNN_A = ((96, 5, 1), (96, 3, 2), (192, 5, 1), (192, 3, 2), (192, 3, 1), (192, 1, 1))
+"""Canales, lado y paso de cada convolución de la All-CNN-A."""
 ALLCNN_B = (
     *((96, 5, 1), (96, 1, 1), (96, 3, 2)),
     *((192, 5, 1), (192, 1, 1), (192, 3, 2)),
     *((192, 3, 1), (192, 1, 1)),
 )
-"""Canales, lado y paso de cada convolución de la All-CNN-A."""
+"""Canales, lado y paso de cada convolución de la All-CNN-B."""
 ALLCNN_C = (
     *((96, 3, 1), (96, 3, 1), (96, 3, 2)),
     *((192, 3, 1), (192, 3, 1), (192, 3, 2)),
