@@ -153,7 +153,7 @@ def test_an_unreadable_entry_is_no_entry(tmp_path, text):
 def test_outputs_follow_their_code_when_cells_move():
     cells = [{"source": source, "outputs": [n]} for n, source in enumerate(["a", "b", "a"])]
     entry = cache.Entry("", cells, {})
-    assert entry.outputs_for(["b", "a", "nueva", "a", "a"]) == [[1], [0], [], [2], []]
+    assert entry.outputs_for(["b", "a", "nueva", "a", "a"]) == [[1], [0], None, [2], None]
 
 
 def test_entries_of_pages_that_are_gone_are_deleted(tmp_path):

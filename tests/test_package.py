@@ -72,7 +72,9 @@ def test_networks_do_not_depend_on_the_rest_of_the_package():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             module = getattr(node, "module", None) or ""
             if module.startswith("cnnhistory"):
-                assert module.startswith("cnnhistory.models"), path.name
+                # El catálogo pide los pesos oficiales solo a quien los quiere, dentro de `create`.
+                download = (path.name, module) == ("__init__.py", "cnnhistory.weights")
+                assert download or module.startswith("cnnhistory.models"), path.name
 
 
 def test_importing_is_silent_and_needs_no_screen():
