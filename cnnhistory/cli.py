@@ -66,6 +66,8 @@ def _show(options: argparse.Namespace) -> None:
     card = models.CATALOG[options.name]
     print(f"{card.label} ({card.year})\n{card.idea}\n")
     print(f"{card.authors}\n«{card.title}»\n{card.url}\n")
+    counts = map(inspection.thousands, (card.parameters, card.macs))
+    print("{} parámetros y {} MACs por imagen; las capas que usa al predecir:\n".format(*counts))
     print(inspection.shape_table(model, card.input_shape))
     if card.deviations:
         print("\nSe aparta del artículo en:")

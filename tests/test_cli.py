@@ -68,8 +68,14 @@ def test_show_tells_the_card_and_the_layers(name, capsys):
     for deviation in card.deviations:
         assert f"· {deviation}" in output
     assert ("Se aparta del artículo" in output) == bool(card.deviations)
+    exact = [
+        f"{n:,}".replace(",", NARROW if n >= 10_000 else "") for n in (card.parameters, card.macs)
+    ]
+    assert f"{exact[0]} parámetros y {exact[1]} MACs" in output
     total = next(line for line in output.splitlines() if line.startswith("total"))
-    assert f"{card.parameters:,}".replace(",", NARROW) in total
+    # Las cabezas auxiliares solo trabajan al entrenar: la tabla no las atraviesa.
+    assert (exact[0] in total) != name.endswith("_aux")
+    assert exact[1] in total
 
 
 @pytest.mark.parametrize("command", ["show", "train"])
