@@ -13,6 +13,7 @@ from pathlib import Path
 import charts
 import generated
 import glossary
+import networks
 import pytest
 from markdown import Markdown
 from mkdocs.exceptions import PluginError
@@ -245,6 +246,26 @@ def test_the_timeline_goes_from_lenet_to_senet_and_links_the_nets_that_have_a_pa
     assert not any("mini" in label or "moderna" in label for label in links)
     nested = parse(generated.timeline("historia/la-carrera.md"))
     assert next(nested.iter("a")).get("href") == "../../arquitecturas/lenet-5/"
+
+
+def test_the_table_of_networks_has_a_row_for_each_one():
+    rows = re.findall(r"<tr>(.*?)</tr>", generated.block("tabla-redes", "index.md"))[1:]
+    assert [re.search(r"<code>(.*?)</code>", row)[1] for row in rows] == list(CATALOG)
+    (row,) = (row for row in rows if "<code>alexnet</code>" in row)
+    assert '<td data-valor="60965224">60\u202f965\u202f224</td>' in row
+    assert ">243.9</td>" in row
+    assert (
+        'href="arquitecturas/alexnet/index.html"' in row or 'href="arquitecturas/alexnet/"' in row
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(7_840, "0.00784"), (325_680, "0.326"), (9_566_208, "9.57"), (99_960_000, "100.0"),
+     (724_406_816, "724"), (20_688_363_520, "20\u202f688")],
+)  # fmt: skip
+def test_millions_keep_three_figures(count, text):
+    assert networks.millions(count) == text
 
 
 def test_a_card_says_the_same_error_as_the_ledger():

@@ -235,6 +235,62 @@ def test_output_shapes_with_other_classes_channels_and_batches(name):
     assert model(images_for(name, 1, channels=2).to("meta")).shape == (1, 7)
 
 
+# --- La puerta -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_sides_of_the_card_are_the_ones_that_the_layers_admit(name):
+    """`forward` no pasa por la puerta: quien acepta o rechaza aquí son las capas."""
+    model, card = on_meta(name).eval(), models.CATALOG[name]
+    least, most = card.sides
+    assert least <= card.input_shape[1] <= (most or math.inf)
+    for side, admitted in [
+        (least, True),
+        (least - 1, False),
+        (most, True),
+        ((most or -1) + 1, False),
+    ]:
+        if not side:
+            continue
+        images = torch.empty(1, card.input_shape[0], side, side, device="meta")
+        if admitted:
+            assert model.forward(images).shape == (1, card.num_classes)
+            assert model(images).shape == (1, card.num_classes)
+        else:
+            with pytest.raises(RuntimeError):
+                model.forward(images)
+            with pytest.raises(ValueError, match=f"{name} recibe imágenes .* píxeles; llegó"):
+                model(images)
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "error", "message"),
+    [
+        ("resnet_mini", torch.ones(1, 28, 28), ValueError, r"si es una sola imagen, usa image\[None\]"),
+        ("resnet_mini", torch.ones(28, 28), ValueError, r"imágenes \(N, 1, H, W\); llegó \(28, 28\)"),
+        ("resnet_mini", torch.ones(2, 3, 28, 28), ValueError, r'create\("resnet_mini", in_channels=3\)'),
+        ("resnet_mini", torch.ones(2, 1, 28, 28, dtype=torch.uint8), TypeError, "divídelas entre 255"),
+        ("resnet_mini", [[1.0]], TypeError, "en un tensor; llegó list"),
+        ("softmax", torch.ones(2, 1, 32, 32), ValueError, "con lados de 28 píxeles"),
+        ("lenet5", torch.ones(2, 1, 32, 28), ValueError, "con lados de 32 a 35 píxeles"),
+        ("nin_mini", torch.ones(2, 1, 3, 28), ValueError, "con lados de al menos 4 píxeles"),
+    ],
+)  # fmt: skip
+def test_what_is_not_an_image_of_the_network_is_refused_at_the_door(name, images, error, message):
+    with pytest.raises(error, match=message):
+        models.create(name)(images)
+
+
+def test_the_door_follows_the_channels_and_survives_copying(tmp_path):
+    model = models.create("resnet_mini", in_channels=3)
+    torch.save(model, tmp_path / "red.pt")
+    loaded = torch.load(tmp_path / "red.pt", weights_only=False)
+    for copied in (model, copy.deepcopy(model), loaded):
+        assert copied.eval()(torch.ones(1, 3, 28, 28)).shape == (1, 10)
+        with pytest.raises(ValueError, match=r"\(N, 3, H, W\)"):
+            copied(torch.ones(1, 1, 28, 28))
+
+
 @pytest.mark.parametrize("name", [*SMALL, "alexnet", "googlenet_aux", "resnet18", "densenet121"])
 def test_a_real_forward_reaches_every_parameter_backwards(name):
     torch.manual_seed(0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from torch import nn
+from torch import Tensor, nn
 
 from cnnhistory.models.alexnet import AlexNet, AlexNetMini, AlexNetOWT
 from cnnhistory.models.allcnn import ALLCNN_A, ALLCNN_B, ALLCNN_C, AllCNN, AllCNNMini
@@ -63,6 +63,8 @@ class Card:
         deviations: En qué se aparta del artículo.
         page: Página que cuenta su historia, relativa a ``docs/``; vacía si no la tiene.
         lr: Tasa de aprendizaje máxima que le va bien con `cnnhistory.training.train`.
+        sides: Menor y mayor lado, en píxeles, de la imagen que admite; ``None`` si no hay mayor.
+            Solo lo hay cuando termina en capas densas, que fijan el tamaño de los mapas.
     """
 
     label: str
@@ -82,6 +84,7 @@ class Card:
     deviations: tuple[str, ...] = ()
     page: str = ""
     lr: float = 0.05
+    sides: tuple[int, int | None] = (1, None)
 
 
 _LENET_PAPER = {
@@ -187,6 +190,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "se entrena con descenso estocástico, no con Levenberg-Marquardt diagonal",
             ),
             lr=0.005,  # la distancia a los dibujos da gradientes diez veces mayores
+            sides=(32, 35),
         ),
         "lenet5_modern": Card(
             **_LENET_PAPER,
@@ -205,6 +209,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "salida densa en lugar de distancia a un dibujo",
                 "entrada de 28×28 con relleno de 2 en lugar de 32×32",
             ),
+            sides=(28, 31),
         ),
         "softmax": Card(
             **_LESSON,
@@ -216,6 +221,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             num_classes=10,
             build=SoftmaxRegression,
             deviations=("red de enseñanza, que no es de ningún artículo",),
+            sides=(28, 28),
         ),
         "one_conv": Card(
             **_LESSON,
@@ -228,6 +234,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=OneConvolution,
             inherits=("softmax", "lenet5"),
             deviations=("red de enseñanza, que no es de ningún artículo",),
+            sides=(32, 32),
         ),
         "conv_pool": Card(
             **_LESSON,
@@ -240,6 +247,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=partial(OneConvolution, pooling=True),
             inherits=("one_conv",),
             deviations=("red de enseñanza, que no es de ningún artículo",),
+            sides=(32, 33),
         ),
         "two_conv": Card(
             **_LESSON,
@@ -252,6 +260,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=TwoConvolutions,
             inherits=("conv_pool",),
             deviations=("red de enseñanza, que no es de ningún artículo",),
+            sides=(32, 35),
         ),
         "alexnet": Card(
             **_ALEXNET_PAPER,
@@ -275,6 +284,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "entrada de 227×227: con los 224 que dice el artículo no salen sus 55×55",
                 "la LRN suma canales vecinos también a través de la frontera entre las dos torres",
             ),
+            sides=(227, 258),
         ),
         "alexnet_single": Card(
             **_ALEXNET_PAPER,
@@ -290,6 +300,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "conv2, conv4 y conv5 ven todos los canales",
                 "entrada de 227×227: con los 224 que dice el artículo no salen sus 55×55",
             ),
+            sides=(227, 258),
         ),
         "alexnet_owt": Card(
             label="AlexNet de torchvision",
@@ -306,6 +317,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             inherits=("alexnet",),
             deviations=("nace con la inicialización de He, no con N(0, 0.01)",),
             page="arquitecturas/alexnet.py",
+            sides=(223, 254),
         ),
         "alexnet_mini": Card(
             **_ALEXNET_PAPER,
@@ -325,6 +337,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "capas densas de 256 en lugar de 4096",
                 "nace con la inicialización de He, no con N(0, 0.01)",
             ),
+            sides=(23, 30),
         ),
         "zfnet": Card(
             **_ZFNET_PAPER,
@@ -347,6 +360,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 ),
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(213, 244),
         ),
         "zfnet_mini": Card(
             **_ZFNET_PAPER,
@@ -365,6 +379,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "capas densas de 128 en lugar de 4096",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(25, 32),
         ),
         "nin": Card(
             **_NIN_PAPER,
@@ -381,6 +396,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             inherits=("alexnet",),
             gave=("la convolución de 1×1", "el promedio global al final"),
             deviations=("nace con la inicialización de He, no con la del artículo",),
+            sides=(4, None),
         ),
         "nin_imagenet": Card(
             **_NIN_PAPER,
@@ -396,6 +412,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "no está en el artículo: es la que sus autores publicaron en el Caffe Model Zoo",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(39, None),
         ),
         "nin_mini": Card(
             **_NIN_PAPER,
@@ -414,6 +431,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "sin ReLU después de la última convolución",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(4, None),
         ),
         "vgg11": Card(
             **_VGG_PAPER,
@@ -426,6 +444,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=partial(VGG, VGG11),
             inherits=("alexnet",),
             deviations=("nace con la inicialización de He, no con la del artículo",),
+            sides=(224, 255),
         ),
         "vgg13": Card(
             **_VGG_PAPER,
@@ -438,6 +457,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=partial(VGG, VGG13),
             inherits=("alexnet",),
             deviations=("nace con la inicialización de He, no con la del artículo",),
+            sides=(224, 255),
         ),
         "vgg16": Card(
             **_VGG_PAPER,
@@ -455,6 +475,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             inherits=("alexnet",),
             gave=("bloques repetidos", "familias de redes", "pilas de convoluciones de 3×3"),
             deviations=("nace con la inicialización de He, no con la del artículo",),
+            sides=(224, 255),
         ),
         "vgg19": Card(
             **_VGG_PAPER,
@@ -467,6 +488,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=partial(VGG, VGG19),
             inherits=("alexnet",),
             deviations=("nace con la inicialización de He, no con la del artículo",),
+            sides=(224, 255),
         ),
         "vgg11_bn": Card(
             **_VGG_PAPER,
@@ -482,6 +504,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "normalización por lotes, que es de 2015, después de cada convolución",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(224, 255),
         ),
         "vgg13_bn": Card(
             **_VGG_PAPER,
@@ -497,6 +520,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "normalización por lotes, que es de 2015, después de cada convolución",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(224, 255),
         ),
         "vgg16_bn": Card(
             **_VGG_PAPER,
@@ -512,6 +536,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "normalización por lotes, que es de 2015, después de cada convolución",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(224, 255),
         ),
         "vgg19_bn": Card(
             **_VGG_PAPER,
@@ -527,6 +552,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "normalización por lotes, que es de 2015, después de cada convolución",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(224, 255),
         ),
         "vgg_face": Card(
             year=2015,
@@ -546,6 +572,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             inherits=("vgg16",),
             gave=("descriptores de rostros",),
             deviations=("nace con la inicialización de He, no con la del artículo",),
+            sides=(224, 255),
         ),
         "vgg_mini": Card(
             **_VGG_PAPER,
@@ -564,6 +591,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "capas densas de 128 en lugar de 4096",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(24, 31),
         ),
         "googlenet": Card(
             **_GOOGLENET_PAPER,
@@ -584,6 +612,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "sin las cabezas auxiliares, que solo sirven al entrenar: están en googlenet_aux",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(31, None),
         ),
         "googlenet_aux": Card(
             **_GOOGLENET_PAPER,
@@ -597,6 +626,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             inherits=("googlenet",),
             gave=("clasificadores auxiliares",),
             deviations=("nace con la inicialización de He, no con la del artículo",),
+            sides=(31, None),
         ),
         "googlenet_bn": Card(
             **_GOOGLENET_PAPER,
@@ -615,6 +645,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "sin las cabezas auxiliares: están en googlenet_bn_aux",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(15, None),
         ),
         "googlenet_bn_aux": Card(
             **_GOOGLENET_PAPER,
@@ -632,6 +663,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "último pooling de 2×2 en lugar de 3×3",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(15, None),
         ),
         "googlenet_mini": Card(
             **_GOOGLENET_PAPER,
@@ -649,6 +681,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "sin cabezas auxiliares",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            sides=(4, None),
         ),
         "allcnn_a": Card(
             **_ALLCNN_PAPER,
@@ -735,6 +768,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                     " aquí, en la LeNet-5 moderna"
                 ),
             ),
+            sides=(28, 31),
         ),
         "plain18": Card(
             **_RESNET_PAPER,
@@ -911,6 +945,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "dos etapas de dos bloques en lugar de cuatro",
                 "cardinalidad 8 en lugar de 32",
             ),
+            sides=(2, None),
         ),
         "densenet121": Card(
             **_DENSENET_PAPER,
@@ -926,6 +961,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=partial(DenseNet, (6, 12, 24, 16), 32),
             inherits=("resnet50",),
             gave=("reutilizar características",),
+            sides=(29, None),
         ),
         "densenet161": Card(
             **_DENSENET_PAPER,
@@ -937,6 +973,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             num_classes=1000,
             build=partial(DenseNet, (6, 12, 36, 24), 48),
             inherits=("densenet121",),
+            sides=(29, None),
         ),
         "densenet169": Card(
             **_DENSENET_PAPER,
@@ -948,6 +985,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             num_classes=1000,
             build=partial(DenseNet, (6, 12, 32, 32), 32),
             inherits=("densenet121",),
+            sides=(29, None),
         ),
         "densenet201": Card(
             **_DENSENET_PAPER,
@@ -959,6 +997,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             num_classes=1000,
             build=partial(DenseNet, (6, 12, 48, 32), 32),
             inherits=("densenet121",),
+            sides=(29, None),
         ),
         "densenet_mini": Card(
             **_DENSENET_PAPER,
@@ -975,6 +1014,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "tres bloques de cinco capas en lugar de cuatro de hasta 24",
                 "crecimiento 12 en lugar de 32",
             ),
+            sides=(7, None),
         ),
         "seresnet50": Card(
             **_SENET_PAPER,
@@ -990,6 +1030,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=partial(SEResNet, SEBottleneck, RESNET50),
             inherits=("resnet50",),
             gave=("atención por canales",),
+            sides=(3, None),
         ),
         "seresnext50_32x4d": Card(
             **_SENET_PAPER,
@@ -1001,6 +1042,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             num_classes=1000,
             build=partial(SEResNet, SEResNeXtBlock, RESNET50),
             inherits=("resnext50_32x4d", "seresnet50"),
+            sides=(3, None),
         ),
         "senet154": Card(
             **_SENET_PAPER,
@@ -1016,6 +1058,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=SENet154,
             top5_error=2.251,
             inherits=("resnext101_32x8d", "seresnet50"),
+            sides=(3, None),
         ),
         "senet_mini": Card(
             **_SENET_PAPER,
@@ -1062,7 +1105,8 @@ def create(
         La red, en modo de entrenamiento y en la CPU (o donde diga `torch.device` como contexto).
 
     Raises:
-        ValueError: Si el nombre no existe o alguna cantidad no es un entero positivo.
+        ValueError: Si el nombre no existe o alguna cantidad no es un entero positivo; y después,
+            al llamar a la red, si no le llegan imágenes ``(N, C, H, W)`` de las que admite.
     """
     if name not in CATALOG:
         near = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.4)
@@ -1087,4 +1131,38 @@ def create(
         from cnnhistory.weights import download
 
         model.load_state_dict(download(name))
+    model.register_forward_pre_hook(partial(_check_images, name, in_channels, card.sides))
     return model
+
+
+def _check_images(
+    name: str, channels: int, sides: tuple[int, int | None], model: nn.Module, inputs: tuple
+) -> None:
+    """La puerta de una red: lo que no son imágenes suyas se rechaza antes de la primera capa."""
+    expected = f"{name} recibe imágenes (N, {channels}, H, W)"
+    images = inputs[0] if inputs else None
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{expected}, en un tensor; llegó {type(images).__name__}")
+    shape = tuple(images.shape)
+    if len(shape) == 3:
+        raise ValueError(f"{expected}; llegó {shape}: si es una sola imagen, usa image[None]")
+    if len(shape) != 4:
+        raise ValueError(f"{expected}; llegó {shape}")
+    if not images.is_floating_point():
+        raise TypeError(
+            f"{expected} en coma flotante; llegaron de {images.dtype}: divídelas entre 255 y "
+            "normalízalas, como hace cnnhistory.data.normalization"
+        )
+    if shape[1] != channels:
+        raise ValueError(
+            f"{expected}; llegó {shape}: para imágenes de {shape[1]} canales, créala con "
+            f'create("{name}", in_channels={shape[1]})'
+        )
+    least, most = sides
+    if min(shape[2:]) < least or (most and max(shape[2:]) > most):
+        limits = f"de {least} a {most}" if most else f"de al menos {least}"
+        limits = f"de {least}" if least == most else limits
+        raise ValueError(
+            f"{expected} con lados {limits} píxeles; llegó {shape}: cámbiales el tamaño antes, "
+            "por ejemplo con torchvision.transforms.v2.Resize"
+        )
