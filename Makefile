@@ -30,7 +30,8 @@ docs: setup ## Construye el sitio en site/, con todo ejecutado; cualquier aviso 
 	$(BIN)/mkdocs build --strict
 
 test: setup ## Corre todas las pruebas, con cobertura
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  --cov --cov-report=term
 
 lint: setup ## Estilo, documentación, tipos y esquemas
 	$(BIN)/ruff check .

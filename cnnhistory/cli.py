@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # quien leía, como `head`, ya tiene lo que quería
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, data.DataError, training.TrainingError) as error:
         print(f"cnnhistory: {error}", file=sys.stderr)
         return 1
@@ -47,17 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _list(_options: argparse.Namespace) -> None:
-    rows = [("red", "año", "parámetros", "MACs", "entrada")]
+    rows = [("red", "año", "parámetros", "MACs", "MB", "entrada", "desviaciones")]
     for name, card in models.CATALOG.items():
         parameters, macs = map(inspection.thousands, (card.parameters, card.macs))
-        shape = "×".join(map(str, card.input_shape))
-        rows.append((name, str(card.year), parameters, macs, shape))
+        shape, size = "×".join(map(str, card.input_shape)), f"{card.megabytes:.1f}"
+        deviations = str(len(card.deviations) or "—")
+        rows.append((name, str(card.year), parameters, macs, size, shape, deviations))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, year, parameters, macs, shape in rows:
-        print(
-            f"{name:<{widths[0]}}  {year:<{widths[1]}}  {parameters:>{widths[2]}}  "
-            f"{macs:>{widths[3]}}  {shape}"
-        )
+    for name, *cells in rows:
+        aligned = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        print(f"{name:<{widths[0]}}", *aligned, sep="  ")
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -66,8 +69,9 @@ def _show(options: argparse.Namespace) -> None:
     card = models.CATALOG[options.name]
     print(f"{card.label} ({card.year})\n{card.idea}\n")
     print(f"{card.authors}\n«{card.title}»\n{card.url}\n")
-    counts = map(inspection.thousands, (card.parameters, card.macs))
-    print("{} parámetros y {} MACs por imagen; las capas que usa al predecir:\n".format(*counts))
+    parameters, macs = map(inspection.thousands, (card.parameters, card.macs))
+    print(f"{parameters} parámetros ({card.megabytes:.1f} MB) y {macs} MACs por imagen;")
+    print("las capas que usa al predecir:\n")
     print(inspection.shape_table(model, card.input_shape))
     if card.deviations:
         print("\nSe aparta del artículo en:")

@@ -18,6 +18,12 @@ CHROMIUM_FLAGS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Primero los archivos que más tardan, para que dos procesos acaben a la vez."""
+    slowest = ["test_site.py", "test_models.py"]
+    items.sort(key=lambda item: slowest.index(item.path.name) if item.path.name in slowest else 9)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")

@@ -46,7 +46,7 @@ def lines(path) -> list[dict]:
 def test_list_shows_every_network_aligned(capsys):
     assert cli.main(["list"]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["red", "año", "parámetros", "MACs", "entrada"]
+    assert header.split() == ["red", "año", "parámetros", "MACs", "MB", "entrada", "desviaciones"]
     assert [row.split()[0] for row in rows] == models.names()
     alexnet = next(row for row in rows if row.startswith("alexnet "))
     assert re.split(r" +", alexnet) == [
@@ -54,9 +54,20 @@ def test_list_shows_every_network_aligned(capsys):
         "2012",
         f"60{NARROW}965{NARROW}224",
         f"724{NARROW}406{NARROW}816",
+        "243.9",
         "3×227×227",
+        "2",
     ]
-    assert len({row.index("×") - len(row.split()[-1].split("×")[0]) for row in rows}) == 1
+    assert {len(row) for row in rows} == {len(header)}  # las columnas, alineadas
+
+
+def test_list_stops_quietly_when_its_reader_does():
+    command = f'"{sys.executable}" -m cnnhistory.cli list | head -1'
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("red ")
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -71,7 +82,7 @@ def test_show_tells_the_card_and_the_layers(name, capsys):
     exact = [
         f"{n:,}".replace(",", NARROW if n >= 10_000 else "") for n in (card.parameters, card.macs)
     ]
-    assert f"{exact[0]} parámetros y {exact[1]} MACs" in output
+    assert f"{exact[0]} parámetros ({card.parameters / 250_000:.1f} MB) y {exact[1]} MACs" in output
     total = next(line for line in output.splitlines() if line.startswith("total"))
     # Las cabezas auxiliares solo trabajan al entrenar: la tabla no las atraviesa.
     assert (exact[0] in total) != name.endswith("_aux")

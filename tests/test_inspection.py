@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cnnhistory import inspection, models
+from cnnhistory.models.senet import SqueezeExcitation
 
 torch.set_num_threads(1)
 
@@ -230,3 +231,68 @@ def test_where_paths_join_the_longest_counts():
     assert fields["narrow"] == 1
     assert fields["last"] == 15
     assert seen_by_the_centre([model], (1, 40, 40)) == (15, 15)
+
+
+class Unfolded(nn.Module):
+    """Una red hasta su última capa con posiciones, sin lo que tape el gradiente."""
+
+    def __init__(self, model: nn.Module, last: str):
+        super().__init__()
+        self.model, self.maps = model.double().eval(), None
+        for path, module in list(model.named_modules()):
+            owner = model.get_submodule(path.rpartition(".")[0])
+            if isinstance(module, nn.MaxPool2d):
+                options = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
+                setattr(owner, path.rpartition(".")[2], nn.AvgPool2d(*options))
+            if isinstance(module, SqueezeExcitation):  # la compuerta es un factor sin posiciones
+                for parameter in module.parameters():
+                    parameter.data.zero_()
+            elif isinstance(module, nn.Conv2d):  # medias: los valores ni estallan ni se apagan
+                module.weight.data.fill_(1 / module.weight[0].numel())
+        model.get_submodule(last).register_forward_hook(self.keep)
+
+    def keep(self, _module, _inputs, output):
+        self.maps = output
+
+    def forward(self, x):
+        self.model.forward(x)
+        return self.maps
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("googlenet_mini", 168),
+        ("resnet_mini", 160),
+        ("resnext_mini", 120),
+        ("densenet_mini", 240),
+        ("senet_mini", 160),
+        ("resnet20", 160),
+        ("resnet18", 640),
+    ],
+)
+def test_the_fields_of_branching_networks_are_what_the_gradient_says(name, side):
+    torch.manual_seed(0)
+    model = models.create(name)
+    channels = models.CATALOG[name].input_shape[0]
+    field, last = max(
+        (row.receptive_field, index, row.name)
+        for index, row in enumerate(inspection.shape_table(model, (channels, 224, 224)))
+        if row.receptive_field
+    )[::2]
+    assert field < side - 40  # cabe, y sobra para el centro
+    seen = seen_by_the_centre([Unfolded(model, last)], (channels, side, side))
+    assert seen == (field, field)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    # A. Araujo, W. Norris y J. Sim, «Computing Receptive Fields of Convolutional Neural Networks»,
+    # Distill 2019, https://doi.org/10.23915/distill.00021: `alexnet_v2` y `vgg_16`.
+    [("alexnet_owt", 195), ("vgg16", 212)],
+)
+def test_the_fields_are_the_published_ones(name, field):
+    with torch.device("meta"):
+        model = models.create(name)
+    rows = inspection.shape_table(model, models.CATALOG[name].input_shape)
+    assert max(row.receptive_field or 0 for row in rows) == field

@@ -10,7 +10,6 @@ import pytest
 import torch
 import torchvision
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -102,18 +101,10 @@ TABLE = {
     "senet154": (115_088_984, 20_688_363_520, 0),
     "senet_mini": (177_874, 19_988_608, 0),
 }
-# Tasas: la distancia a los dibujos da gradientes mucho mayores, y sin dropout AlexNet es inestable.
-BY_HEART = {
-    "lenet5": 0.005,
-    "lenet5_modern": 0.02,
-    "lenet5_bn": 0.005,
-    "softmax": 0.005,
-    "alexnet_mini": 0.01,
-}
 SMALL = [name for name in models.names() if models.CATALOG[name].parameters < 1_000_000]
 MINIS = [name for name in models.names() if name.endswith("_mini")]
+BY_HEART = ["lenet5", "lenet5_modern", "lenet5_bn", "softmax", *MINIS]
 PAPER_START = ("lenet5", "alexnet", "alexnet_single")  # nacen como dice su artículo
-FAMILY = [*MINIS, "lenet5", "lenet5_bn", "two_conv", "nin", "allcnn_c", "resnet20"]
 
 
 def on_meta(name: str, **sizes) -> nn.Module:
@@ -335,36 +326,6 @@ def test_state_dict_round_trip_and_bfloat16(name):
             assert (model(images).float() - expected).norm() / expected.norm() < 0.05
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_the_exported_graph_gives_the_same(name):
-    model, images = models.create(name).eval(), images_for(name)
-    exported = torch.export.export(model, (images,)).module()
-    torch.testing.assert_close(exported(images), model(images))
-
-
-@pytest.mark.parametrize("name", sorted(set(TABLE) - set(SMALL)))
-def test_every_network_exports(name):
-    """Con tensores de mentira: se comprueba el grafo, y no cuesta memoria."""
-    with FakeTensorMode():
-        model, images = (
-            models.create(name).eval(),
-            torch.empty(2, *models.CATALOG[name].input_shape),
-        )
-    graph = torch.export.export(model, (images,))
-    (output,) = graph.graph.output_node().args[0]
-    assert output.meta["val"].shape == (2, models.CATALOG[name].num_classes)
-
-
-@pytest.mark.parametrize("name", FAMILY)
-def test_the_network_compiles_in_one_piece(name):
-    model, images = models.create(name).eval(), images_for(name)
-    torch._dynamo.reset()
-    compiled = torch.compile(model, fullgraph=True, backend="eager")
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(images), model(images))
-
-
-# Faltan las demás minis: aprenden despacio con un solo lote, y aún no se sabe su mejor tasa.
 @pytest.mark.parametrize("name", BY_HEART)
 def test_a_small_network_learns_64_images_by_heart(name):
     torch.manual_seed(0)
@@ -377,9 +338,9 @@ def test_a_small_network_learns_64_images_by_heart(name):
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0  # se trata de memorizar
-    optimizer = training.make_optimizer(model, BY_HEART[name], weight_decay=0)
-    for _ in range(30):
-        for _ in range(15):
+    optimizer = torch.optim.Adam(model.parameters(), 0.003)  # la misma tasa sirve a todas
+    for _ in range(40):
+        for _ in range(5):
             training.train_one_epoch(model, batches, optimizer)
         if training.evaluate(model, batches).top1 == 1:
             break
@@ -441,24 +402,40 @@ def test_lenet5_starts_uniform_in_its_fan_in():
     assert not any(m.bias.any() for m in model.children() if hasattr(m, "bias"))
 
 
+# Las demás empiezan sin preferir ninguna clase. Estas no: con N(0, 0.01) y sesgos 1, los logits de
+# AlexNet nacen con desviación de 0.7, y la pérdida sube en media varianza; la de torchvision no
+# normaliza sus mapas, y NiN y All-CNN terminan en una convolución que nace como las otras.
+FIRST_LOSS = {
+    "alexnet": 0.5,
+    "alexnet_single": 0.5,
+    "alexnet_owt": 2.0,
+    "nin": 0.7,
+    "nin_imagenet": 2.2,
+    "nin_mini": 0.8,
+    "allcnn_a": 0.5,
+    "allcnn_mini": 0.5,
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "margin"),
-    # Con N(0, 0.01) y sesgos 1 los logits de AlexNet nacen con desviación de 0.7, y la pérdida
-    # sube en media varianza. Las demás empiezan sin preferir ninguna clase.
-    [("lenet5", 0.05), ("alexnet", 0.4), ("alexnet_mini", 0.05), ("lenet5_modern", 0.05)],
-)
-def test_the_first_loss_is_near_that_of_guessing(name, margin):
+    "name",
+    [*SMALL, "alexnet", "alexnet_owt", "zfnet", "googlenet", "resnet18", "resnet50", "densenet121", "seresnet50"],
+)  # fmt: skip
+def test_the_first_loss_is_near_that_of_guessing(name):
     torch.manual_seed(0)
-    model = models.create(name).eval()
+    model = models.create(name)
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
     train, _ = data.fashion_mnist()
     channels, *side = models.CATALOG[name].input_shape
-    images = data.normalization(train)(train.images[: 2 if channels == 3 else 256].float() / 255)
+    images = data.normalization(train)(train.images[: 4 if side[0] > 64 else 128].float() / 255)
     images = F.interpolate(images, side, mode="bilinear").expand(-1, channels, -1, -1)
     with torch.no_grad():
         logits = model(images)
     classes = logits.shape[1]
     loss = F.cross_entropy(logits, torch.full_like(logits, 1 / classes)).item()
-    assert math.log(classes) <= loss < math.log(classes) + margin
+    assert 0 <= loss - math.log(classes) < FIRST_LOSS.get(name, 0.25)
 
 
 # --- LeNet-5 contra el artículo, cuenta por cuenta -----------------------------------------------

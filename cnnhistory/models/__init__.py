@@ -86,6 +86,11 @@ class Card:
     lr: float = 0.05
     sides: tuple[int, int | None] = (1, None)
 
+    @property
+    def megabytes(self) -> float:
+        """Lo que ocupan sus parámetros en ``float32``, en millones de bytes."""
+        return 4 * self.parameters / 1e6
+
 
 _LENET_PAPER = {
     "year": 1998,
@@ -380,6 +385,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "nace con la inicialización de He, no con la del artículo",
             ),
             sides=(25, 32),
+            lr=0.02,
         ),
         "nin": Card(
             **_NIN_PAPER,
@@ -432,6 +438,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "nace con la inicialización de He, no con la del artículo",
             ),
             sides=(4, None),
+            lr=0.02,
         ),
         "vgg11": Card(
             **_VGG_PAPER,
@@ -592,6 +599,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "nace con la inicialización de He, no con la del artículo",
             ),
             sides=(24, 31),
+            lr=0.02,
         ),
         "googlenet": Card(
             **_GOOGLENET_PAPER,
@@ -682,6 +690,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "nace con la inicialización de He, no con la del artículo",
             ),
             sides=(4, None),
+            lr=0.02,
         ),
         "allcnn_a": Card(
             **_ALLCNN_PAPER,
@@ -743,10 +752,11 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             inherits=("allcnn_c",),
             deviations=(
                 "entrada de 28×28×1 y diez clases",
-                "un cuarto de los canales",
+                "un cuarto de los canales y del dropout, que con tan pocos apagaba de más",
                 "sin ReLU después de la última convolución",
                 "nace con la inicialización de He, no con la del artículo",
             ),
+            lr=0.02,
         ),
         "lenet5_bn": Card(
             **_BATCHNORM_PAPER,

@@ -36,6 +36,7 @@ class AllCNN(nn.Module):
         layers: Canales, lado del filtro y paso de cada convolución.
         num_classes: Clases.
         in_channels: Canales de la imagen.
+        dropout: Lo que se apaga de la imagen y de lo que sale de cada convolución de paso 2.
     """
 
     def __init__(
@@ -43,15 +44,16 @@ class AllCNN(nn.Module):
         layers: tuple[tuple[int, int, int], ...] = ALLCNN_C,
         num_classes: int = 10,
         in_channels: int = 3,
+        dropout: tuple[float, float] = (0.2, 0.5),
     ) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Dropout(0.2))
+        self.features = nn.Sequential(nn.Dropout(dropout[0]))
         for channels, kernel_size, stride in layers:
             padding = kernel_size // 2
             self.features.append(nn.Conv2d(in_channels, channels, kernel_size, stride, padding))
             self.features.append(nn.ReLU())
             if stride == 2:
-                self.features.append(nn.Dropout(0.5))
+                self.features.append(nn.Dropout(dropout[1]))
             in_channels = channels  # (N, 192, 8, 8) al final
         self.head = nn.Sequential(
             nn.Conv2d(in_channels, num_classes, kernel_size=1),
@@ -67,7 +69,7 @@ class AllCNN(nn.Module):
 
 
 class AllCNNMini(AllCNN):
-    """All-CNN-C a escala de 28×28, con un cuarto de los canales.
+    """All-CNN-C a escala de 28×28, con un cuarto de los canales y del dropout.
 
     Args:
         num_classes: Clases.
@@ -76,5 +78,5 @@ class AllCNNMini(AllCNN):
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
         layers = tuple((channels // 4, size, stride) for channels, size, stride in ALLCNN_C)
-        super().__init__(layers, num_classes, in_channels)
+        super().__init__(layers, num_classes, in_channels, dropout=(0.05, 0.125))
         del self.head[1]  # sin la última ReLU: en una red tan chica apaga clases enteras

@@ -42,7 +42,7 @@ def _row(name: str, src_uri: str) -> str:
         (card.year, str(card.year)),
         (card.parameters, thousands(card.parameters)),
         (card.macs, millions(card.macs)),
-        (card.parameters, f"{4 * card.parameters / 1e6:.1f}"),
+        (card.parameters, f"{card.megabytes:.1f}"),
         (math.prod(card.input_shape), "×".join(map(str, card.input_shape))),
         (card.top5_error or "", str(card.top5_error or "")),
     )
