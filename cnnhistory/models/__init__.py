@@ -565,7 +565,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             year=2015,
             authors="Omkar M. Parkhi, Andrea Vedaldi y Andrew Zisserman",
             title="Deep Face Recognition",
-            url="https://www.robots.ox.ac.uk/~vgg/publications/2015/Parkhi15/",
+            url="https://doi.org/10.5244/C.29.41",
             label="VGG-Face",
             idea=(
                 "La VGG-16 que reconoce a 2622 personas; su penúltima capa describe"
