@@ -72,10 +72,10 @@ TABLE = {
     "googlenet_bn": (6_624_904, 1_498_376_192, 0),
     "googlenet_bn_aux": (13_004_888, 1_498_376_192, 0),
     "googlenet_mini": (225_814, 18_663_168, (24**2 + 48**2) * 14**2),
-    "allcnn_a": (1_254_250, 191_520_768, 0),
-    "allcnn_b": (1_300_618, 210_395_136, 0),
-    "allcnn_c": (1_369_738, 281_174_016, 0),
-    "allcnn_mini": (86_266, 13_514_592, 0),
+    "allcnn_a": (1_254_250, 181_145_088, 0),
+    "allcnn_b": (1_300_618, 200_019_456, 0),
+    "allcnn_c": (1_369_738, 270_798_336, 0),
+    "allcnn_mini": (86_266, 12_950_112, 0),
     "lenet5_bn": (62_158, 416_520, 0),
     "plain18": (11_515_688, 1_794_805_760, 0),
     "plain34": (21_623_848, 3_644_493_824, 0),
@@ -685,6 +685,21 @@ def dense_stages(*channels: int) -> list[tuple[int, int, int]]:
 @pytest.mark.parametrize(
     ("name", "parts", "shapes"),
     [
+        (
+            "alexnet",
+            "features.0 features.3 features.4 features.7 features.8 features.10 features.12 features.14",
+            [(96, 55, 55), (96, 27, 27), (256, 27, 27), (256, 13, 13), (384, 13, 13), (384, 13, 13), (256, 13, 13), (256, 6, 6)],
+        ),
+        (  # la figura 3 del artículo
+            "zfnet",
+            "features.0 features.2 features.4 features.6 features.8 features.10 features.12 features.14",
+            [(96, 110, 110), (96, 55, 55), (256, 26, 26), (256, 13, 13), (384, 13, 13), (384, 13, 13), (256, 13, 13), (256, 6, 6)],
+        ),
+        (  # «global averaging over 6×6», en las tres hermanas
+            "allcnn_c",
+            "features.1 features.5 features.12 features.17",
+            [(96, 32, 32), (96, 16, 16), (192, 8, 8), (192, 6, 6)],
+        ),
         *[(f"vgg{n}", " ".join(f"blocks.{i}" for i in range(5)), VGG_STAGES) for n in (11, 16, 19)],
         *[(f"{kind}{n}", FOUR, SHALLOW) for kind in ("plain", "resnet") for n in (18, 34)],
         *[(f"resnet{n}", FOUR, DEEP) for n in (50, 101, 152)],

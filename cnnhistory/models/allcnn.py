@@ -48,13 +48,14 @@ class AllCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.features = nn.Sequential(nn.Dropout(dropout[0]))
-        for channels, kernel_size, stride in layers:
-            padding = kernel_size // 2
+        for index, (channels, kernel_size, stride) in enumerate(layers, start=1):
+            # La última de 3×3 va sin relleno: por eso el promedio es sobre 6×6 y no sobre 8×8.
+            padding = 0 if index == len(layers) - 1 else kernel_size // 2
             self.features.append(nn.Conv2d(in_channels, channels, kernel_size, stride, padding))
             self.features.append(nn.ReLU())
             if stride == 2:
                 self.features.append(nn.Dropout(dropout[1]))
-            in_channels = channels  # (N, 192, 8, 8) al final
+            in_channels = channels  # (N, 192, 6, 6) al final
         self.head = nn.Sequential(
             nn.Conv2d(in_channels, num_classes, kernel_size=1),
             nn.ReLU(),

@@ -4,7 +4,7 @@ K. Simonyan y A. Zisserman, «Very Deep Convolutional Networks for Large-Scale I
 ICLR 2015. https://arxiv.org/abs/1409.1556
 
 VGG-Face es la VGG-16 entrenada con rostros: O. M. Parkhi, A. Vedaldi y A. Zisserman, «Deep Face
-Recognition», BMVC 2015. https://www.robots.ox.ac.uk/~vgg/software/vgg_face/
+Recognition», BMVC 2015. https://doi.org/10.5244/C.29.41
 """
 
 from torch import Tensor, nn

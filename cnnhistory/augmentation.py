@@ -1,0 +1,412 @@
+"""Aumentar los datos: cada época ve una versión distinta de cada imagen.
+
+Hay dos maneras de hacer la misma aumentación. `recipe` la da imagen por imagen, con
+`torchvision.transforms.v2`: es la de siempre, y la que sirve al leer fotos de un disco. `batched`
+la da sobre el lote entero, ya en su dispositivo y con un sorteo distinto para cada imagen: las
+mismas distribuciones, sin procesos auxiliares y mucho más rápido con imágenes chicas.
+
+Todo el azar sale del generador global de torch en el dispositivo de las imágenes:
+`torch.manual_seed` lo repite. MixUp y CutMix, que también mezclan las etiquetas, ya vienen por
+lotes en torchvision: `mixing` las da.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from cnnhistory import plotting
+
+__all__ = [
+    "RECIPES",
+    "BatchColorJitter",
+    "BatchCrop",
+    "BatchErasing",
+    "BatchFlip",
+    "BatchResizedCrop",
+    "apply",
+    "batched",
+    "mixing",
+    "recipe",
+]
+
+
+class BatchFlip(nn.Module):
+    """Refleja cada imagen, izquierda por derecha, con probabilidad ``p``.
+
+    Args:
+        p: Probabilidad, entre 0 y 1.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, C, H, W)``; devuelve la misma forma."""
+        flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < self.p
+        return torch.where(flipped, images.flip(3), images)
+
+
+class BatchCrop(nn.Module):
+    """Rodea cada imagen de ceros y recorta, en otro lugar cada vez, una del tamaño que tenía.
+
+    Args:
+        padding: Píxeles de relleno en cada lado.
+    """
+
+    def __init__(self, padding: int = 2) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, C, H, W)``; devuelve la misma forma."""
+        count, channels, height, width = images.shape
+        padded = F.pad(images, [self.padding] * 4)
+        shifts = torch.randint(2 * self.padding + 1, (2, count, 1), device=images.device)
+        rows, columns = (
+            shift + torch.arange(side, device=images.device)
+            for shift, side in zip(shifts, (height, width), strict=True)
+        )
+        image = torch.arange(count, device=images.device)[:, None, None, None]
+        channel = torch.arange(channels, device=images.device)[:, None, None]
+        return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+class BatchResizedCrop(nn.Module):
+    """Recorta de cada imagen un rectángulo al azar y lo agranda hasta el tamaño que tenía.
+
+    C. Szegedy y otros, «Going Deeper with Convolutions», https://arxiv.org/abs/1409.4842.
+
+    Args:
+        scale: Menor y mayor parte del área que se recorta.
+        ratio: Menor y mayor razón entre ancho y alto.
+    """
+
+    def __init__(
+        self,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        super().__init__()
+        self.scale, self.ratio = scale, ratio
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, C, H, W)``; devuelve la misma forma."""
+        count, _, height, width = images.shape
+        heights, widths, fits = _boxes(images, self.scale, self.ratio)
+        # Si ninguno de los diez intentos cabe, el mayor recorte central de una razón admitida.
+        shape = min(max(width / height, self.ratio[0]), self.ratio[1])
+        heights = torch.where(fits, heights, min(height, round(width / shape)))
+        widths = torch.where(fits, widths, min(width, round(height * shape)))
+        free = torch.stack([height - heights, width - widths])
+        corner = (torch.rand(2, count, device=images.device) * (free + 1)).floor()
+        top, left = torch.where(fits, corner, free // 2)
+        rows = _source(heights, height) + top[:, None]
+        columns = _source(widths, width) + left[:, None]
+        grid = torch.stack(
+            [
+                (2 * columns / max(width - 1, 1) - 1)[:, None, :].expand(-1, height, -1),
+                (2 * rows / max(height - 1, 1) - 1)[:, :, None].expand(-1, -1, width),
+            ],
+            dim=3,
+        )
+        return F.grid_sample(images, grid.to(images.dtype), align_corners=True)
+
+
+class BatchColorJitter(nn.Module):
+    """Cambia el brillo, el contraste, la saturación y el tono de cada imagen, en orden al azar.
+
+    Un valor de 0.4 multiplica por un factor uniforme entre 0.6 y 1.4; el tono gira hasta ``hue``
+    vueltas en cada sentido. En imágenes de un canal, la saturación y el tono no hacen nada.
+
+    Args:
+        brightness: Cuánto puede cambiar el brillo.
+        contrast: Cuánto puede cambiar el contraste.
+        saturation: Cuánto puede cambiar la saturación.
+        hue: Cuánto puede girar el tono, hasta 0.5.
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        hue: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.amounts = (brightness, contrast, saturation, hue)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, 1, H, W)`` o ``(N, 3, H, W)``, en [0, 1]; devuelve la misma forma."""
+        count, device = len(images), images.device
+        spread = 2 * torch.rand(4, count, 1, 1, 1, device=device, dtype=images.dtype) - 1
+        order = torch.rand(4, count, device=device).argsort(0)
+        for turn in order:  # en cada turno, a cada imagen le toca una de las cuatro
+            changed = images.clone()
+            for which, (change, amount) in enumerate(zip(_COLOR, self.amounts, strict=True)):
+                mine = (turn == which).nonzero()[:, 0]
+                changed[mine] = change(images[mine], amount * spread[which, mine])
+            images = changed
+        return images
+
+
+class BatchErasing(nn.Module):
+    """Borra de cada imagen, con probabilidad ``p``, un rectángulo al azar.
+
+    Z. Zhong y otros, «Random Erasing Data Augmentation», https://arxiv.org/abs/1708.04896.
+
+    Args:
+        p: Probabilidad, entre 0 y 1.
+        scale: Menor y mayor parte del área que se borra.
+        ratio: Menor y mayor razón entre alto y ancho.
+        value: Lo que queda en lugar de lo borrado.
+    """
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        scale: tuple[float, float] = (0.02, 0.33),
+        ratio: tuple[float, float] = (0.3, 3.3),
+        value: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.p, self.scale, self.ratio, self.value = p, scale, ratio, value
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, C, H, W)``; devuelve la misma forma."""
+        count, _, height, width = images.shape
+        widths, heights, fits = _boxes(images.mT, self.scale, self.ratio, strict=True)
+        chosen = fits & (torch.rand(count, device=images.device) < self.p)
+        inside = []
+        for side, own in ((height, heights), (width, widths)):
+            start = (torch.rand(count, device=images.device) * (side - own + 1)).floor()
+            place = torch.arange(side, device=images.device)
+            inside.append((place >= start[:, None]) & (place < (start + own)[:, None]))
+        erased = inside[0][:, :, None] & inside[1][:, None, :] & chosen[:, None, None]
+        return images.masked_fill(erased[:, None], self.value)
+
+
+def _boxes(
+    images: Tensor, scale: tuple[float, float], ratio: tuple[float, float], strict: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Alto y ancho de un rectángulo por imagen, y si alguno de sus diez intentos cupo.
+
+    Como en torchvision: el área es uniforme; la razón entre ancho y alto, uniforme en su logaritmo.
+    """
+    count, _, height, width = images.shape
+    draws = torch.rand(2, count, 10, device=images.device)
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * draws[0])
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    shape = torch.exp(low + (high - low) * draws[1])
+    widths, heights = (area * shape).sqrt().round(), (area / shape).sqrt().round()
+    fits = (widths > 0) & (heights > 0) & (widths <= width - strict) & (heights <= height - strict)
+    first = fits.int().argmax(1, keepdim=True)
+    return heights.gather(1, first)[:, 0], widths.gather(1, first)[:, 0], fits.any(1)
+
+
+def _source(own: Tensor, side: int) -> Tensor:
+    """De qué punto de un recorte de ``own`` píxeles sale cada uno de los ``side`` del resultado."""
+    place = torch.arange(side, device=own.device) + 0.5
+    points = place * (own / side)[:, None] - 0.5
+    return points.clamp(min=0).minimum(own[:, None] - 1)
+
+
+def _gray(images: Tensor) -> Tensor:
+    """La luminancia: ``(N, 3, H, W)`` → ``(N, 1, H, W)``."""
+    if images.shape[1] == 1:
+        return images
+    weights = images.new_tensor([0.2989, 0.587, 0.114])[:, None, None]
+    return (images * weights).sum(1, keepdim=True)
+
+
+def _brighten(images: Tensor, change: Tensor) -> Tensor:
+    return (images * (1 + change)).clamp(0, 1)
+
+
+def _contrast(images: Tensor, change: Tensor) -> Tensor:
+    mean = _gray(images).mean((1, 2, 3), keepdim=True)
+    return (mean + (images - mean) * (1 + change)).clamp(0, 1)
+
+
+def _saturate(images: Tensor, change: Tensor) -> Tensor:
+    gray = _gray(images)
+    return (gray + (images - gray) * (1 + change)).clamp(0, 1)
+
+
+def _turn_hue(images: Tensor, change: Tensor) -> Tensor:
+    """Gira el tono: a HSV, suma y vuelta a RGB."""
+    if images.shape[1] == 1:
+        return images
+    value, top = images.max(1, keepdim=True)
+    chroma = value - images.amin(1, keepdim=True)
+    red, green, blue = images.split(1, 1)
+    # El tono, en sextos de vuelta, según el canal que manda.
+    sectors = torch.cat([green - blue, blue - red, red - green], 1) / chroma.clamp(min=1e-12)
+    sectors = sectors + sectors.new_tensor([0, 2, 4])[:, None, None]
+    hue = sectors.gather(1, top) + 6 * change
+    sector = (hue + hue.new_tensor([5, 3, 1])[:, None, None]) % 6
+    return value - chroma * torch.minimum(sector, 4 - sector).clamp(0, 1)
+
+
+_COLOR = (_brighten, _contrast, _saturate, _turn_hue)
+
+# Nombre → (lo que hace; imagen por imagen, dado el lado; por lotes).
+_RECIPES: dict[str, tuple[str, Callable[[int], nn.Module], Callable[[], nn.Module]]] = {
+    "flip": (
+        "reflejar izquierda por derecha",
+        lambda side: v2.RandomHorizontalFlip(),
+        BatchFlip,
+    ),
+    "crop": (
+        "mover la imagen hasta dos píxeles",
+        lambda side: v2.RandomCrop(side, padding=2),
+        BatchCrop,
+    ),
+    "resized_crop": (
+        "recortar una parte y agrandarla",
+        lambda side: v2.RandomResizedCrop(side, scale=(0.4, 1.0), antialias=True),
+        lambda: BatchResizedCrop(scale=(0.4, 1.0)),
+    ),
+    "color": (
+        "cambiar brillo, contraste, saturación y tono",
+        lambda side: v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
+        BatchColorJitter,
+    ),
+    "erasing": ("borrar un rectángulo", lambda side: v2.RandomErasing(), BatchErasing),
+    "compose": (
+        "mover, reflejar y borrar, una tras otra",
+        lambda side: v2.Compose([_RECIPES[name][1](side) for name in ("crop", "flip", "erasing")]),
+        lambda: nn.Sequential(BatchCrop(), BatchFlip(), BatchErasing()),
+    ),
+}
+
+RECIPES: Mapping[str, str] = MappingProxyType({name: does for name, (does, *_) in _RECIPES.items()})
+"""Nombre de cada receta → lo que hace."""
+
+
+def recipe(name: str, side: int) -> nn.Module:
+    """Una receta, imagen por imagen, con `torchvision.transforms.v2`.
+
+    Args:
+        name: Nombre en `RECIPES`.
+        side: Lado de las imágenes que da, en píxeles.
+
+    Returns:
+        La transformación, para una imagen ``(C, H, W)`` o de PIL.
+
+    Raises:
+        ValueError: Si el nombre no existe.
+    """
+    return _find(name)[1](side)
+
+
+def batched(name: str) -> nn.Module:
+    """La misma receta para un lote que ya está en su dispositivo, con un sorteo por imagen.
+
+    Args:
+        name: Nombre en `RECIPES`.
+
+    Returns:
+        La transformación, de ``(N, C, H, W)`` en [0, 1] a la misma forma. Sirve como
+        ``transform`` de `cnnhistory.data.Batches`, antes de normalizar.
+
+    Raises:
+        ValueError: Si el nombre no existe; y al usarla, si no le llegan imágenes en [0, 1].
+    """
+    return nn.Sequential(_Door(), _find(name)[2]())
+
+
+def mixing(name: str, num_classes: int, alpha: float = 1.0) -> v2.Transform:
+    """MixUp o CutMix: mezclan las imágenes de un lote dos a dos, y sus etiquetas también.
+
+    H. Zhang y otros, «mixup: Beyond Empirical Risk Minimization»,
+    https://arxiv.org/abs/1710.09412. S. Yun y otros, «CutMix», https://arxiv.org/abs/1905.04899.
+
+    Args:
+        name: ``"mixup"`` o ``"cutmix"``.
+        num_classes: Clases.
+        alpha: De la distribución beta de la que sale la proporción.
+
+    Returns:
+        La transformación, de ``(imágenes, etiquetas (N,))`` a ``(imágenes, probabilidades
+        (N, num_classes))``.
+
+    Raises:
+        ValueError: Si el nombre no es ninguno de los dos.
+    """
+    kinds = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
+    if name not in kinds:
+        raise ValueError(f"la mezcla puede ser mixup o cutmix; llegó «{name}»")
+    return kinds[name](num_classes=num_classes, alpha=alpha)
+
+
+def apply(
+    image: Tensor, augmentation: Callable[[Tensor], Tensor], rows: int = 2, cols: int = 4
+) -> Figure:
+    """Muestra varias veces una misma imagen, aumentada cada vez con otro sorteo.
+
+    Args:
+        image: ``(C, H, W)``: ``uint8``, o flotante en [0, 1].
+        augmentation: De una imagen a otra, como las de `recipe` o las de torchvision.
+        rows: Filas de la cuadrícula.
+        cols: Columnas de la cuadrícula.
+
+    Returns:
+        La figura.
+
+    Raises:
+        TypeError: Si no llega un tensor de imagen.
+        ValueError: Si la forma o los valores no son los de una imagen.
+    """
+    if isinstance(image, Tensor) and image.ndim != 3:
+        raise ValueError(f"se esperaba una imagen (C, H, W); llegó {tuple(image.shape)}")
+    _check(image[None] if isinstance(image, Tensor) else image)
+    versions = [augmentation(image) for _ in range(rows * cols)]
+    stacked = torch.stack([v2.functional.to_dtype(it, torch.uint8, scale=True) for it in versions])
+    return plotting.image_grid(stacked, columns=cols)
+
+
+class _Door(nn.Module):
+    """Revisa el primer lote: leer el mínimo en cada paso obligaría a esperar a la GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checked = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.checked:
+            _check(images, floating=True)
+            self.checked = True
+        return images
+
+
+def _check(images: Tensor, floating: bool = False) -> None:
+    expected = "se esperaban imágenes de 1 o 3 canales, (N, C, H, W)"
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{expected}, en un tensor; llegó {type(images).__name__}")
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"{expected}; llegó {tuple(images.shape)}")
+    if not images.is_floating_point():
+        if floating or images.dtype != torch.uint8:
+            raise TypeError(f"{expected}, flotantes en [0, 1]; llegaron de {images.dtype}")
+    elif not (images.min() >= 0 and images.max() <= 1):
+        low, high = images.min().item(), images.max().item()
+        raise ValueError(
+            f"las imágenes deben estar en [0, 1] y van de {low:.3g} a {high:.3g}: se aumenta "
+            "antes de normalizar"
+        )
+
+
+def _find(name: str) -> tuple[str, Callable[[int], nn.Module], Callable[[], nn.Module]]:
+    if name not in _RECIPES:
+        near = difflib.get_close_matches(name, _RECIPES, n=2, cutoff=0.4)
+        hint = f"¿quisiste decir {' o '.join(near)}?" if near else f"hay: {', '.join(_RECIPES)}"
+        raise ValueError(f"no hay ninguna receta «{name}»; {hint}")
+    return _RECIPES[name]
