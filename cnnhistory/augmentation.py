@@ -74,9 +74,9 @@ class BatchCrop(nn.Module):
             shift + torch.arange(side, device=images.device)
             for shift, side in zip(shifts, (height, width), strict=True)
         )
-        image = torch.arange(count, device=images.device)[:, None, None, None]
-        channel = torch.arange(channels, device=images.device)[:, None, None]
-        return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+        rows = rows[:, None, :, None].expand(-1, channels, -1, padded.shape[3])
+        columns = columns[:, None, None, :].expand(-1, channels, height, -1)
+        return padded.gather(2, rows).gather(3, columns)
 
 
 class BatchResizedCrop(nn.Module):

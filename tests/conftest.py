@@ -20,8 +20,9 @@ CHROMIUM_FLAGS = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Primero los archivos que más tardan, para que dos procesos acaben a la vez."""
-    slowest = ["test_site.py", "test_models.py"]
-    items.sort(key=lambda item: slowest.index(item.path.name) if item.path.name in slowest else 9)
+    slowest = ["site", "models", "export", "weights", "build", "tutorials", "training"]
+    order = {f"test_{name}.py": place for place, name in enumerate(slowest)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(scope="session")
