@@ -29,9 +29,11 @@ serve: setup ## Sirve el sitio en http://$(ADDR) y lo actualiza mientras escribe
 docs: setup ## Construye el sitio en site/, con todo ejecutado; cualquier aviso es un error
 	$(BIN)/mkdocs build --strict
 
+# El sitio se construye una vez, y los procesos se reparten las pruebas una por una.
 test: setup ## Corre todas las pruebas, con cobertura
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
-	  --cov --cov-report=term
+	@[ -n "$$CNNHISTORY_SITE" ] || $(MAKE) docs
+	CNNHISTORY_SITE=$${CNNHISTORY_SITE:-site} $(BIN)/pytest --numprocesses auto --maxprocesses 4 \
+	  --dist worksteal --durations 15 --cov --cov-report=term
 
 lint: setup ## Estilo, documentación, tipos y esquemas
 	$(BIN)/ruff check .

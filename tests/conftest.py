@@ -19,8 +19,8 @@ CHROMIUM_FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Primero los archivos que más tardan, para que dos procesos acaben a la vez."""
-    slowest = ["site", "models", "export", "weights", "build", "tutorials", "training"]
+    """Primero lo que más tarda, para que los procesos acaben a la vez."""
+    slowest = ["site", "export", "weights", "tutorials", "build"]
     order = {f"test_{name}.py": place for place, name in enumerate(slowest)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 

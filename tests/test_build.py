@@ -428,7 +428,7 @@ def test_serving_never_waits_and_stops_clean(tmp_path):
         kernel = int(wait_for(lambda: pid.exists() and pid.read_text(), "el kernel"))
         assert "Las salidas que ves son de antes." in html()
         server.send_signal(signal.SIGINT)
-        assert server.wait(15) == 0
+        assert server.wait(60) == 0  # con la máquina ocupada también
         with pytest.raises(ProcessLookupError):
             os.kill(kernel, 0)
     finally:
