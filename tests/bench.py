@@ -1,5 +1,7 @@
 """Mide el bucle de `cnnhistory` contra el `Trainer` de d2l 1.0.3: misma red, lote y datos.
 
+Mide también la aumentación por lotes contra la de torchvision, imagen por imagen.
+
 Se corre con `make bench`. Los dos se alternan en el mismo proceso, porque la máquina cambia de
 humor, y lo que importa es la razón. Cada medida es una época con su validación, como la vive quien
 entrena. La última línea es JSON.
@@ -20,7 +22,7 @@ import torch
 from d2l import torch as d2l
 from torch import nn
 
-from cnnhistory import data, training
+from cnnhistory import augmentation, data, training
 
 ROUNDS = 3
 BATCH_SIZE = 128
@@ -56,11 +58,32 @@ def compare_lenet() -> dict[str, float]:
     net(torch.zeros(1, 1, 28, 28))  # las capas perezosas de d2l toman forma con la primera imagen
     speeds = [
         (d2l_epoch(copy.deepcopy(net), dataset), our_epoch(copy.deepcopy(net), train, test))
-        for _ in range(ROUNDS)
-    ]
+        for _ in range(1 + ROUNDS)
+    ][1:]  # la primera vuelta calienta
     theirs, ours = (statistics.median(column) for column in zip(*speeds, strict=True))
     ratio = statistics.median(our / their for their, our in speeds)
     return {"d2l": round(theirs), "cnnhistory": round(ours), "ratio": round(ratio, 2)}
+
+
+def compare_augmentation() -> dict[str, float]:
+    """Imágenes por segundo de la receta `compose`, por lotes y una por una."""
+    images = data.fashion_mnist("mini")[0].images[:1024].float().div(255)
+    apart, together = augmentation.recipe("compose", 28), augmentation.batched("compose")
+    speeds = []
+    for _ in range(1 + ROUNDS):
+        start = time.perf_counter()
+        torch.stack([apart(image) for image in images])
+        middle = time.perf_counter()
+        together(images)
+        speeds.append((middle - start, time.perf_counter() - middle))
+    theirs, ours = (statistics.median(column) for column in zip(*speeds[1:], strict=True))
+    ratio = statistics.median(their / our for their, our in speeds[1:])
+    count = len(images)
+    return {
+        "torchvision": round(count / theirs),
+        "cnnhistory": round(count / ours),
+        "ratio": round(ratio, 2),
+    }
 
 
 def main() -> None:
@@ -75,13 +98,15 @@ def main() -> None:
         os.chdir(work)
         result = {
             "lenet_28": compare_lenet(),
+            "compose_28": compare_augmentation(),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "machine": platform.machine(),
         }
         os.chdir("/")
-    for name in ("d2l", "cnnhistory"):
-        print(f"{name}: {result['lenet_28'][name]} imágenes/s")
+    for name, theirs in (("lenet_28", "d2l"), ("compose_28", "torchvision")):
+        measured = result[name]
+        print(f"{name}: {measured['cnnhistory']} imágenes/s; {theirs}, {measured[theirs]}")
     print(json.dumps(result))
 
 

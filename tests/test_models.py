@@ -326,6 +326,18 @@ def test_state_dict_round_trip_and_bfloat16(name):
             assert (model(images).float() - expected).norm() / expected.norm() < 0.05
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="necesita CUDA")
+@pytest.mark.parametrize("name", [*SMALL, "alexnet", "googlenet_aux", "resnet18", "densenet121"])
+def test_a_gpu_gives_the_same(name):
+    torch.manual_seed(0)
+    model, images = models.create(name).eval().double(), images_for(name).double()
+    with torch.inference_mode():
+        expected = model(images)
+        result = model.cuda()(images.cuda().to(memory_format=torch.channels_last))
+        torch.testing.assert_close(result.cpu(), expected, atol=1e-8, rtol=1e-8)
+        assert model.to(torch.bfloat16)(images.cuda().bfloat16()).isfinite().all()
+
+
 @pytest.mark.parametrize("name", BY_HEART)
 def test_a_small_network_learns_64_images_by_heart(name):
     torch.manual_seed(0)
