@@ -400,7 +400,14 @@ def test_serving_never_waits_and_stops_clean(tmp_path):
             return ""
 
     with open(tmp_path / "log", "w") as log:
-        server = mkdocs(folder, "serve", "-a", f"127.0.0.1:{port}", stdout=log, stderr=log)
+        server = mkdocs(
+            folder,
+            *("serve", "-a", f"127.0.0.1:{port}"),
+            stdout=log,
+            stderr=log,
+            # Lo que una consola lanza en segundo plano hereda Ctrl-C ignorado.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     try:
         first = wait_for(html, "la primera página")
         assert "Aún no tiene salidas." in first
