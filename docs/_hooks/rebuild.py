@@ -4,6 +4,7 @@ MkDocs convierte el sitio entero en cada guardado, y lo más caro es pasar de Ma
 al índice de búsqueda. Aquí se recuerdan los dos mientras no cambien ni el texto de la página ni lo
 que la rodea: los archivos a los que puede enlazar, el glosario, la configuración y, en las páginas de
 la API, el paquete y sus plantillas. Solo se repiten las que avisan de algo, que deben volver a avisar.
+Las plantillas del tema, ya compiladas, se guardan en `.cache/`, también al construir.
 """
 
 import copy
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemBytecodeCache
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import Files
@@ -80,8 +82,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         page.render = functools.partial(convert, page, key, page.render)
 
 
-def on_env(env: Any, config: MkDocsConfig, files: Files) -> None:
-    """Antes de indexar: que el buscador recuerde lo que sacó de cada página."""
+def on_env(env: Environment, config: MkDocsConfig, files: Files) -> None:
+    """Antes de indexar: que ni las plantillas se compilen ni el índice se saque otra vez."""
+    compiled = Path(config.config_file_path).parent / ".cache/plantillas"
+    compiled.mkdir(parents=True, exist_ok=True)
+    env.bytecode_cache = FileSystemBytecodeCache(str(compiled))
     if state.serving:
         index = config.plugins["material/search"].search_index  # type: ignore[attr-defined]
         add = index.add_entry_from_context
