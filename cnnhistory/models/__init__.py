@@ -343,6 +343,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "nace con la inicialización de He, no con N(0, 0.01)",
             ),
             sides=(23, 30),
+            lr=0.02,  # con 0.05 diverge
         ),
         "zfnet": Card(
             **_ZFNET_PAPER,
