@@ -13,6 +13,7 @@ lotes en torchvision: `mixing` las da.
 import difflib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -257,37 +258,41 @@ def _turn_hue(images: Tensor, change: Tensor) -> Tensor:
 
 _COLOR = (_brighten, _contrast, _saturate, _turn_hue)
 
-# Nombre → (lo que hace; imagen por imagen, dado el lado; por lotes).
-_RECIPES: dict[str, tuple[str, Callable[[int], nn.Module], Callable[[], nn.Module]]] = {
-    "flip": (
-        "reflejar izquierda por derecha",
-        lambda side: v2.RandomHorizontalFlip(),
-        BatchFlip,
+
+@dataclass(frozen=True)
+class _Recipe:
+    does: str
+    each: Callable[[int], nn.Module]  # imagen por imagen, dado el lado
+    batch: Callable[[], nn.Module]
+
+
+_RECIPES = {
+    "flip": _Recipe(
+        "reflejar izquierda por derecha", lambda side: v2.RandomHorizontalFlip(), BatchFlip
     ),
-    "crop": (
-        "mover la imagen hasta dos píxeles",
-        lambda side: v2.RandomCrop(side, padding=2),
-        BatchCrop,
+    "crop": _Recipe(
+        "mover la imagen hasta dos píxeles", lambda side: v2.RandomCrop(side, padding=2), BatchCrop
     ),
-    "resized_crop": (
+    "resized_crop": _Recipe(
         "recortar una parte y agrandarla",
         lambda side: v2.RandomResizedCrop(side, scale=(0.4, 1.0), antialias=True),
         lambda: BatchResizedCrop(scale=(0.4, 1.0)),
     ),
-    "color": (
+    "color": _Recipe(
         "cambiar brillo, contraste, saturación y tono",
         lambda side: v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
         BatchColorJitter,
     ),
-    "erasing": ("borrar un rectángulo", lambda side: v2.RandomErasing(), BatchErasing),
-    "compose": (
-        "mover, reflejar y borrar, una tras otra",
-        lambda side: v2.Compose([_RECIPES[name][1](side) for name in ("crop", "flip", "erasing")]),
-        lambda: nn.Sequential(BatchCrop(), BatchFlip(), BatchErasing()),
-    ),
+    "erasing": _Recipe("borrar un rectángulo", lambda side: v2.RandomErasing(), BatchErasing),
 }
+_STEPS = [_RECIPES[name] for name in ("crop", "flip", "erasing")]
+_RECIPES["compose"] = _Recipe(
+    "mover, reflejar y borrar, una tras otra",
+    lambda side: v2.Compose([step.each(side) for step in _STEPS]),
+    lambda: nn.Sequential(*(step.batch() for step in _STEPS)),
+)
 
-RECIPES: Mapping[str, str] = MappingProxyType({name: does for name, (does, *_) in _RECIPES.items()})
+RECIPES: Mapping[str, str] = MappingProxyType({name: it.does for name, it in _RECIPES.items()})
 """Nombre de cada receta → lo que hace."""
 
 
@@ -304,7 +309,7 @@ def recipe(name: str, side: int) -> nn.Module:
     Raises:
         ValueError: Si el nombre no existe.
     """
-    return _find(name)[1](side)
+    return _find(name).each(side)
 
 
 def batched(name: str) -> nn.Module:
@@ -320,7 +325,7 @@ def batched(name: str) -> nn.Module:
     Raises:
         ValueError: Si el nombre no existe; y al usarla, si no le llegan imágenes en [0, 1].
     """
-    return nn.Sequential(_Door(), _find(name)[2]())
+    return nn.Sequential(_Door(), _find(name).batch())
 
 
 def mixing(name: str, num_classes: int, alpha: float = 1.0) -> v2.Transform:
@@ -404,7 +409,7 @@ def _check(images: Tensor, floating: bool = False) -> None:
         )
 
 
-def _find(name: str) -> tuple[str, Callable[[int], nn.Module], Callable[[], nn.Module]]:
+def _find(name: str) -> _Recipe:
     if name not in _RECIPES:
         near = difflib.get_close_matches(name, _RECIPES, n=2, cutoff=0.4)
         hint = f"¿quisiste decir {' o '.join(near)}?" if near else f"hay: {', '.join(_RECIPES)}"

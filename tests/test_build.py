@@ -22,7 +22,7 @@ import rendering
 import repository
 from mkdocs.commands.build import build as mkdocs_build
 from mkdocs.config import load_config
-from mkdocs.exceptions import Abort
+from mkdocs.exceptions import Abort, PluginError
 
 HOOKS = Path(fuente.__file__).parent
 CONFIG = f"""
@@ -255,6 +255,9 @@ def test_the_repository_comes_from_the_environment_or_does_not_appear(monkeypatc
     assert known.edit_uri == "edit/main/docs/"
     assert known.site_url == "https://alguien.github.io/redes/"
     assert "content.action.edit" in known.theme["features"]
+    monkeypatch.setenv("GITHUB_REPOSITORY", "redes")
+    with pytest.raises(PluginError, match="debe ser «dueño/nombre»; llegó «redes»"):
+        configured()
 
 
 def test_pages_that_are_gone_leave_the_cache(site):

@@ -120,7 +120,7 @@ class DenseNet(nn.Module):
         return self.head(self.stages(self.stem(x)))
 
 
-class DenseNetMini(nn.Module):
+class DenseNetMini(DenseNet):
     """DenseNet-BC a escala de 28×28: tres bloques de cinco capas, con crecimiento 12.
 
     Args:
@@ -129,25 +129,7 @@ class DenseNetMini(nn.Module):
     """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
-        super().__init__()
-        growth_rate, channels = 12, 24
-        self.stem = nn.Conv2d(in_channels, channels, kernel_size=3, stride=2, padding=1, bias=False)
-        self.stages = nn.Sequential()
-        for index in range(3):
-            if index > 0:
-                self.stages.append(Transition(channels))
-                channels //= 2
-            self.stages.append(DenseBlock(5, channels, growth_rate))
-            channels += 5 * growth_rate  # (N, channels, 14/2^index, 14/2^index)
-        self.head = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(channels, num_classes),
-        )
+        super().__init__((5, 5, 5), 12, num_classes, in_channels)
+        # El tronco de ImageNet dejaría 7×7 antes del primer bloque; este deja 14×14.
+        self.stem = nn.Conv2d(in_channels, 24, kernel_size=3, stride=2, padding=1, bias=False)
         he_normal(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, in_channels, 28, 28)`` → ``(N, num_classes)``."""
-        return self.head(self.stages(self.stem(x)))

@@ -5,8 +5,10 @@ de editar cada página y la dirección pública del sitio. Sin ella, nada de eso
 """
 
 import os
+import re
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 
 NOTEBOOKS = "cuadernos"
 """La rama en que CI publica los cuadernos: de ahí los abre Colab."""
@@ -14,7 +16,10 @@ NOTEBOOKS = "cuadernos"
 
 def name() -> str:
     """«dueño/nombre», o nada si no se sabe."""
-    return os.environ.get("GITHUB_REPOSITORY", "")
+    repository = os.environ.get("GITHUB_REPOSITORY", "")
+    if repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise PluginError(f"GITHUB_REPOSITORY debe ser «dueño/nombre»; llegó «{repository}»")
+    return repository
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

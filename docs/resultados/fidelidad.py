@@ -141,7 +141,8 @@ def compare(*families):
 
 
 # %% [markdown]
-# Primero las de filtros seguidos, que son las más pesadas; después, las residuales y las densas.
+# Primero, AlexNet y las VGG, que tienen más parámetros; después, GoogLeNet y las residuales; al final, las
+# densas y las SE.
 
 # %% tags=["tiempos"]
 compare("alexnet", "vgg")
@@ -154,7 +155,7 @@ compare("densenet", "se")
 assert list(proofs) == weights.published()
 
 # %% [markdown]
-# La tabla sale de esa corrida y de las fichas del catálogo. Un cero quiere decir que las dos redes dieron
+# La tabla sale de esas tres corridas y de las fichas del catálogo. Un cero quiere decir que las dos redes dieron
 # los mismos bits; lo que no es cero es el redondeo de sumar en otro orden.
 
 # %%
