@@ -229,11 +229,12 @@ def test_resume_continues_bit_for_bit_weights_and_log(few, tmp_path, capsys, mon
     paths = [tmp_path / run / "last.safetensors" for run in ("entera", "cortada")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
+    lr = models.CATALOG["alexnet_mini"].lr
     for key, change in (
         ("seed era 5 y ahora es 6", ["--seed", "6"]),
         ("subset era mini y ahora es full", ["--subset", "full"]),
         ("epochs era 3 y ahora es 4", ["--epochs", "4"]),
-        ("lr era 0.05 y ahora es 0.1", ["--lr", "0.1"]),
+        (f"lr era {lr:g} y ahora es 0.1", ["--lr", "0.1"]),
         ("batch_size era 128 y ahora es 64", ["--batch-size", "64"]),
     ):
         assert cli.main(arguments("entera", "--resume", *change)) == 1
