@@ -12,7 +12,7 @@ lotes en torchvision: `mixing` las da.
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from cnnhistory import plotting
+from cnnhistory.training import Loader
 
 __all__ = [
     "RECIPES",
@@ -31,6 +32,7 @@ __all__ = [
     "BatchErasing",
     "BatchFlip",
     "BatchResizedCrop",
+    "Mixed",
     "apply",
     "batched",
     "mixing",
@@ -350,6 +352,31 @@ def mixing(name: str, num_classes: int, alpha: float = 1.0) -> v2.Transform:
     if name not in kinds:
         raise ValueError(f"la mezcla puede ser mixup o cutmix; llegó «{name}»")
     return kinds[name](num_classes=num_classes, alpha=alpha)
+
+
+class Mixed:
+    """Lotes con las imágenes y las etiquetas mezcladas, para `cnnhistory.training.train`.
+
+    Args:
+        batches: Los lotes de entrenamiento.
+        mix: La mezcla, como la que da `mixing`.
+    """
+
+    def __init__(self, batches: Loader, mix: Callable[..., tuple[Tensor, Tensor]]) -> None:
+        self.batches = batches
+        self.mix = mix
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """El que ordena los lotes, para los puntos de control."""
+        return getattr(self.batches, "generator", None)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in self.batches:
+            yield self.mix(images, labels)
 
 
 def apply(

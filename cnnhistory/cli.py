@@ -1,23 +1,32 @@
-"""La línea de comandos: `cnnhistory list`, `show` y `train`."""
+"""La línea de comandos: `cnnhistory list`, `show`, `train` y `evaluate`."""
 
 import argparse
 import dataclasses
-import json
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import torch
-from torch import Tensor
-from torchvision.transforms import v2
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from tqdm import tqdm
 
 import cnnhistory
-from cnnhistory import data, inspection, models, training
+from cnnhistory import (
+    augmentation,
+    checkpoints,
+    data,
+    distributed,
+    experiment,
+    inspection,
+    logs,
+    models,
+    training,
+)
 
 __all__ = ["main"]
 
@@ -38,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # quien leía, como `head`, ya tiene lo que quería
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, data.DataError, training.TrainingError) as error:
+    except _EXPECTED as error:
         print(f"cnnhistory: {error}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -48,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\ncnnhistory: interrumpido", file=sys.stderr)
         return 130
     return 0
+
+
+# Lo que puede salir mal sin que sea culpa del programa; sus mensajes dicen qué hacer.
+_EXPECTED = (ValueError, data.DataError, training.TrainingError, distributed.DistributedError)
 
 
 def _list(_options: argparse.Namespace) -> None:
@@ -80,76 +93,106 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    torch.manual_seed(options.seed)
-    model = models.create(options.name, num_classes=10, in_channels=1).to(options.device)
-    model = model.to(memory_format=torch.channels_last)
-    options.lr = options.lr or models.CATALOG[options.name].lr
-    checkpoints = _checkpoints(options)
-    if options.log:
-        _check_writable(options.log.parent)
-        options.log.write_text("", encoding="utf-8")
-    train, test = data.fashion_mnist(options.subset)
-    train, validation = data.split(train, fraction=0.1, seed=options.seed)
-    size = models.CATALOG[options.name].input_shape[1:]
-    normalize = data.normalization(train)
-    fits = size == tuple(train.images.shape[2:])
-    transform = normalize if fits else v2.Compose([v2.Resize(size, antialias=True), normalize])
-    train_batches, val_batches, test_batches = (
-        _WatchedBatches(
-            part,
-            options.batch_size,
-            shuffle=part is train,
-            seed=options.seed,
-            transform=transform,
-            device=options.device,
-        )
-        for part in (train, validation, test)
-    )
+    if distributed.launched():
+        with distributed.session(options.device) as device:
+            _train_on(device, options)
+    else:
+        _train_on(options.device, options)
 
+
+def _train_on(device: str, options: argparse.Namespace) -> None:
+    """Entrena en este proceso; con `torchrun`, junto con los demás, y solo habla el 0."""
+    fields = {field.name for field in dataclasses.fields(experiment.Experiment)}
+    chosen = {key: value for key, value in vars(options).items() if key in fields}
+    described = experiment.Experiment(**chosen)
+    models.find(described.name)
+    keeper = _checkpoints(options, described)
+    speaks = distributed.rank() == 0
+    reports = _reports(options) if speaks else []
+    parts = described.parts(device)
     with tqdm(
-        total=options.epochs * len(train),
+        total=described.epochs * parts.images,
         unit=" imágenes",
         unit_scale=True,
-        disable=None,  # sin terminal no hay barra: solo las líneas de cada época
+        disable=None if speaks else True,  # sin terminal no hay barra: solo las líneas
         dynamic_ncols=True,
     ) as progress:
 
         def report(epoch: training.Epoch) -> None:
-            done = epoch.number * len(train)
+            done = epoch.number * parts.images
             if progress.n < done:  # recuperada al reanudar: no cuenta para la velocidad
                 progress.initial = progress.n = progress.last_print_n = done
             progress.set_postfix_str(f"pérdida {epoch.train_loss:.4f}")
-            progress.write(_line(epoch, options.epochs), file=sys.stdout)
-            if options.log:
-                with options.log.open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(dataclasses.asdict(epoch)) + "\n")
+            if speaks:
+                progress.write(_line(epoch, described.epochs), file=sys.stdout)
+            for write in reports:
+                write(epoch)
 
-        train_batches.on_batch = progress.update
-        training.train(
-            model,
-            train_batches,
-            val_batches,
-            epochs=options.epochs,
-            lr=options.lr,
-            checkpoints=checkpoints,
+        result = experiment.run(
+            described,
+            parts,
+            device,
+            checkpoints=keeper,
             on_epoch=report,
+            on_batch=progress.update,
+
         )
-    scores = training.evaluate(model, test_batches)
-    print(f"prueba: top-1 {scores.top1:.2%}, top-5 {scores.top5:.2%}, pérdida {scores.loss:.4f}")
-    if checkpoints:
-        print(f"pesos en {checkpoints.folder / 'last.safetensors'}")
+    if speaks and result.test:
+        print(f"prueba: {_scores(result.test)}")
+    if speaks and keeper:
+        print(f"pesos en {keeper.folder / 'last.safetensors'}")
 
 
-def _checkpoints(options: argparse.Namespace) -> training.Checkpoints | None:
+def _evaluate(options: argparse.Namespace) -> None:
+    described = experiment.Experiment(
+        options.name, options.data, options.subset, options.seed, batch_size=options.batch_size
+    )
+    parts = described.parts(options.device)
+    model = models.create(options.name, num_classes=parts.num_classes, in_channels=parts.channels)
+    try:
+        model.load_state_dict(load_file(options.weights))
+    except FileNotFoundError:
+        raise ValueError(f"no existe {options.weights}: revisa la ruta de los pesos") from None
+    except SafetensorError:
+        raise ValueError(f"{options.weights} está dañado o no es un archivo safetensors") from None
+    except RuntimeError:
+        raise ValueError(
+            f"los pesos de {options.weights} no son de {options.name} con {parts.num_classes} "
+            f"clases y {parts.channels} canales: revisa la red y los datos"
+        ) from None
+    model = model.to(options.device, memory_format=torch.channels_last)
+    for name, batches in (("validación", parts.validation), ("prueba", parts.test)):
+        if batches:
+            print(f"{name}: {_scores(training.evaluate(model, batches))}")
+
+
+def _scores(scores: training.Metrics) -> str:
+    return f"top-1 {scores.top1:.2%}, top-5 {scores.top5:.2%}, pérdida {scores.loss:.4f}"
+
+
+def _reports(options: argparse.Namespace) -> list[Callable[[training.Epoch], None]]:
+    """A dónde va cada época, además de la pantalla."""
+    reports = []
+    if options.log:
+        _check_writable(options.log.parent)
+        reports.append(logs.json_lines(options.log))
+    if options.tensorboard:
+        _check_writable(options.tensorboard)
+        reports.append(logs.tensorboard(options.tensorboard))
+    return reports
+
+
+def _checkpoints(
+    options: argparse.Namespace, described: experiment.Experiment
+) -> checkpoints.Checkpoints | None:
     """Los puntos de control que piden los argumentos, en una carpeta donde se puede escribir."""
     if not options.checkpoints:
         if options.resume:
             raise ValueError("--resume necesita saber desde dónde: agrega --checkpoints CARPETA")
         return None
     _check_writable(options.checkpoints)
-    keys = ("name", "subset", "seed", "epochs", "lr", "batch_size", "device")
-    recipe = {key: getattr(options, key) for key in keys}
-    return training.Checkpoints(options.checkpoints, recipe, options.resume)
+    recipe = described.recipe() | {"device": options.device}
+    return checkpoints.Checkpoints(options.checkpoints, recipe, options.resume)
 
 
 def _check_writable(folder: Path) -> None:
@@ -173,18 +216,6 @@ def _line(epoch: training.Epoch, epochs: int) -> str:
     )
 
 
-class _WatchedBatches(data.Batches):
-    """Lotes que avisan a la barra de progreso de las imágenes que ya pasaron."""
-
-    on_batch: Callable[[int], object] | None = None
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in super().__iter__():
-            yield images, labels
-            if self.on_batch:
-                self.on_batch(len(labels))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = _SpanishParser(prog="cnnhistory", description=cnnhistory.__doc__)
     parser.add_argument(
@@ -199,26 +230,52 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("name", metavar="RED", help="nombre en el catálogo")
     show.set_defaults(run=_show)
 
-    train = commands.add_parser("train", help="entrena una red en Fashion-MNIST")
-    train.add_argument("name", metavar="RED", help="nombre en el catálogo")
+    train = commands.add_parser("train", help="entrena una red, por omisión en Fashion-MNIST")
+    _add_data(train)
     for flag, metavar, kind, default, meaning in (
         ("--epochs", "N", _positive_integer, 5, "vueltas a los datos"),
-        ("--batch-size", "N", _positive_integer, 128, "imágenes por lote"),
-        ("--seed", "N", _seed, 0, "semilla de pesos, lotes y reparto"),
-        ("--subset", "mini|full", _subset, "mini", "10\u202f000 imágenes, o las 60\u202f000"),
-        ("--device", "DISPOSITIVO", _device, _best_device(), "dispositivo de torch"),
+        ("--weight-decay", "DECAIMIENTO", _number, 5e-4, "decaimiento de los pesos"),
+        ("--label-smoothing", "FRACCIÓN", _fraction, 0.0, "suavizado de etiquetas"),
+        ("--schedule", "PLAN", _one_of(experiment.SCHEDULES), "one_cycle", "plan de la tasa"),
     ):
         text = f"{meaning} (por omisión, %(default)s)"
         train.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
-    text = "tasa de aprendizaje máxima (por omisión, la de la ficha de la red)"
-    train.add_argument("--lr", metavar="TASA", type=_positive_number, help=text)
-    train.add_argument(
-        "--checkpoints", metavar="CARPETA", type=Path, help="donde dejar last.safetensors"
-    )
+    for flag, metavar, kind, meaning in (
+        ("--lr", "TASA", _positive_number, "tasa máxima (por omisión, la de la ficha de la red)"),
+        ("--clip-norm", "NORMA", _positive_number, "norma máxima del gradiente"),
+        ("--augment", "RECETA", _one_of(augmentation.RECIPES), "aumentación de las imágenes"),
+        ("--mix", "MEZCLA", _one_of(("mixup", "cutmix")), "mezcla imágenes y etiquetas"),
+        ("--checkpoints", "CARPETA", Path, "donde dejar last.safetensors y poder reanudar"),
+        ("--log", "ARCHIVO", Path, "JSON, una línea por época"),
+        ("--tensorboard", "CARPETA", Path, "curvas para TensorBoard, si está instalado"),
+    ):
+        train.add_argument(flag, metavar=metavar, type=kind, help=meaning)
     train.add_argument("--resume", action="store_true", help="sigue lo que haya en CARPETA")
-    train.add_argument("--log", metavar="ARCHIVO", type=Path, help="JSON, una línea por época")
+    train.add_argument("--compile", action="store_true", help="compila la red con torch.compile")
     train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser("evaluate", help="mide una red con los pesos de un archivo")
+    _add_data(evaluate)
+    text = "los pesos, como los que deja train en last.safetensors"
+    evaluate.add_argument("--weights", metavar="ARCHIVO", type=Path, required=True, help=text)
+    evaluate.set_defaults(run=_evaluate)
     return parser
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
+    """La red y los datos: lo que comparten entrenar y medir."""
+    command.add_argument("name", metavar="RED", help="nombre en el catálogo")
+    sources = ", ".join([*experiment.SOURCES, "synthetic"])
+    for flag, metavar, kind, default, meaning in (
+        ("--data", "DATOS", str, "fashion", f"{sources}, o una carpeta con train y val"),
+        ("--subset", "mini|full", _one_of(("mini", "full")), "mini", "10\u202f000 imágenes, o todas"),
+        ("--seed", "N", _seed, 0, "semilla de pesos, lotes y reparto"),
+        ("--batch-size", "N", _positive_integer, 128, "imágenes por lote"),
+        ("--device", "DISPOSITIVO", _device, _best_device(), "dispositivo de torch"),
+        ("--workers", "N", _natural, 0, "procesos que leen las fotos de una carpeta"),
+    ):
+        text = f"{meaning} (por omisión, %(default)s)"
+        command.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
 
 
 class _SpanishParser(argparse.ArgumentParser):
@@ -251,7 +308,7 @@ _ERRORS = (
     (r"^argument ([^:]+): ", r"\1: "),
     (r"expected one argument", "falta su valor"),
     (r"ignored explicit argument (.*)", r"no lleva valor, y llegó \1"),
-    (r"invalid choice: '(.*?)'.*", "no existe «\\1»; hay list, show y train"),
+    (r"invalid choice: '(.*?)'.*", "no existe «\\1»; hay list, show, train y evaluate"),
 )
 
 
@@ -281,10 +338,30 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _subset(text: str) -> str:
-    if text not in ("mini", "full"):
-        raise argparse.ArgumentTypeError(f"debe ser mini o full; llegó «{text}»")
-    return text
+def _natural(text: str) -> int:
+    if not re.fullmatch(r"\d{1,4}", text):
+        raise argparse.ArgumentTypeError(f"debe ser un entero de 0 a 9999; llegó «{text}»")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    return 0.0 if re.fullmatch(r"0+(\.0*)?", text) else _positive_number(text)
+
+
+def _fraction(text: str) -> float:
+    number = _number(text)
+    if number >= 1:
+        raise argparse.ArgumentTypeError(f"debe ser menor que 1; llegó «{text}»")
+    return number
+
+
+def _one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"debe ser {' o '.join(choices)}; llegó «{text}»")
+        return text
+
+    return check
 
 
 def _device(text: str) -> str:

@@ -1,39 +1,44 @@
 """El bucle de entrenamiento: tres funciones que reciben datos y devuelven datos.
 
-El dispositivo es aquel donde está el modelo. Las métricas se acumulan en él y se leen una sola
-vez por época, porque cada lectura obliga a esperar a la GPU. Los promedios son sumas divididas
-entre las imágenes vistas, así que un último lote más corto no los sesga. Con `Checkpoints`, un
-entrenamiento interrumpido sigue donde iba y termina en los mismos bits.
+El dispositivo es aquel donde está el modelo. Las pérdidas quedan en él y se leen una sola vez por
+época, porque cada lectura obliga a esperar a la GPU. Los promedios son sumas divididas entre las
+imágenes vistas, así que un último lote más corto no los sesga. Lo opcional se compone desde fuera:
+el optimizador y el plan de la tasa son funciones que se pueden cambiar; la aumentación va en los
+lotes; los puntos de control, el registro y los demás procesos, en sus módulos.
 """
 
-import dataclasses
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from cnnhistory import distributed
+
+if TYPE_CHECKING:
+    from cnnhistory.checkpoints import Checkpoints
 
 __all__ = [
-    "Checkpoints",
     "Epoch",
     "Loader",
     "Metrics",
     "TrainingError",
     "evaluate",
+    "loss_scaler",
     "make_optimizer",
     "mixed_precision",
+    "one_cycle",
     "train",
     "train_one_epoch",
+    "warmup_cosine",
 ]
 
 
@@ -41,7 +46,11 @@ class Loader(Protocol):
     """Lo que el bucle pide a los datos: recorrerlos en lotes y saber cuántos son."""
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Da pares ``(imágenes (B, C, H, W), etiquetas (B,))``."""
+        """Da pares ``(imágenes (B, C, H, W), etiquetas (B,))``.
+
+        Las etiquetas de entrenamiento pueden ser también probabilidades, ``(B, clases)``, como
+        las que dan MixUp y CutMix.
+        """
         ...
 
     def __len__(self) -> int:
@@ -91,154 +100,6 @@ class Epoch:
     images_per_second: float
 
 
-def train(
-    model: nn.Module,
-    train_batches: Loader,
-    val_batches: Loader,
-    *,
-    epochs: int,
-    lr: float,
-    weight_decay: float = 5e-4,
-    label_smoothing: float = 0.0,
-    checkpoints: "Checkpoints | None" = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-) -> list[Epoch]:
-    """Entrena y valida, época por época.
-
-    La receta es la misma para todas las redes del sitio: descenso estocástico con momento de
-    Nesterov, y una tasa que sube durante el primer 30 % de los pasos y baja después hasta cero
-    (Smith y Topin, «Super-Convergence», https://arxiv.org/abs/1708.07120).
-
-    Args:
-        model: La red, ya en su dispositivo; se modifica.
-        train_batches: Lotes de entrenamiento.
-        val_batches: Lotes de validación: nunca los de prueba.
-        epochs: Vueltas completas a los datos.
-        lr: Tasa de aprendizaje máxima.
-        weight_decay: Decaimiento de los pesos (no de sesgos ni normalizaciones).
-        label_smoothing: Suavizado de etiquetas, entre 0 y 1.
-        checkpoints: Dónde guardar el estado al final de cada época y, si se pide, desde dónde
-            seguir.
-        on_epoch: Se llama con cada época terminada, también con las recuperadas al reanudar.
-
-    Returns:
-        Una `Epoch` por época.
-
-    Raises:
-        ValueError: Si ``epochs`` o ``lr`` no son positivos o no hay lotes.
-        TrainingError: Si la pérdida deja de ser un número finito, o no se puede reanudar.
-    """
-    if epochs < 1 or not 0 < lr < math.inf:
-        raise ValueError(f"epochs y lr deben ser positivos; llegaron {epochs} y {lr}")
-    if not len(train_batches) or not len(val_batches):
-        raise ValueError("no hay lotes: los de entrenamiento o los de validación están vacíos")
-    optimizer = make_optimizer(model, lr, weight_decay)
-    steps = epochs * len(train_batches)
-    schedule = OneCycleLR(optimizer, lr, steps, pct_start=0.3, cycle_momentum=False)
-    history = checkpoints.load(model, optimizer, schedule, train_batches) if checkpoints else []
-    if on_epoch:
-        for epoch in history:
-            on_epoch(epoch)
-    for number in range(len(history) + 1, epochs + 1):
-        start = time.perf_counter()
-        loss, images = train_one_epoch(model, train_batches, optimizer, schedule, label_smoothing)
-        seconds = time.perf_counter() - start
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"la pérdida dejó de ser finita en la época {number} ({loss}), con tasa máxima "
-                f"{lr}: prueba con una diez veces menor o revisa que las imágenes no traigan NaN"
-            )
-        scores = evaluate(model, val_batches)
-        history.append(
-            Epoch(number, loss, scores.loss, scores.top1, scores.top5, seconds, images / seconds)
-        )
-        if checkpoints:
-            checkpoints.save(history, model, optimizer, schedule, train_batches)
-        if on_epoch:
-            on_epoch(history[-1])
-    return history
-
-
-def train_one_epoch(
-    model: nn.Module,
-    batches: Loader,
-    optimizer: torch.optim.Optimizer,
-    schedule: LRScheduler | None = None,
-    label_smoothing: float = 0.0,
-) -> tuple[float, int]:
-    """Una vuelta a los datos, un paso del optimizador por lote.
-
-    Si la red da varias salidas, como GoogLeNet con sus cabezas auxiliares, la primera es la
-    principal. Las demás entran en el gradiente con peso 0.3, pero no en la pérdida que se informa.
-
-    Args:
-        model: La red; se deja en modo de entrenamiento.
-        batches: Los lotes.
-        optimizer: Actualiza los parámetros.
-        schedule: Si se da, avanza un paso por lote.
-        label_smoothing: Suavizado de etiquetas, entre 0 y 1.
-
-    Returns:
-        El par ``(pérdida media, imágenes vistas)``.
-    """
-    model.train()
-    device = next(model.parameters()).device
-    total, seen = torch.zeros((), device=device), 0
-    for images, labels in batches:
-        images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
-        with mixed_precision(device):
-            outputs = model(images)
-        # GoogLeNet da, además, las puntuaciones de sus cabezas auxiliares.
-        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-        objective = loss
-        for scores in auxiliary:  # pesan 0.3, como en su artículo
-            objective = objective + 0.3 * F.cross_entropy(
-                scores.float(), labels, label_smoothing=label_smoothing
-            )
-        optimizer.zero_grad(set_to_none=True)
-        objective.backward()
-        optimizer.step()
-        if schedule:
-            schedule.step()
-        total += loss.detach() * len(labels)
-        seen += len(labels)
-    return total.item() / seen, seen
-
-
-@torch.inference_mode()
-def evaluate(model: nn.Module, batches: Loader) -> Metrics:
-    """Mide la red sin modificarla: ni gradientes, ni dropout, ni estadísticas de lotes.
-
-    Args:
-        model: La red; queda en el modo en que estaba.
-        batches: Los lotes.
-
-    Returns:
-        Pérdida, top-1 y top-5, promediados sobre las imágenes. Con menos de cinco clases, el
-        top-5 cuenta todas.
-
-    Raises:
-        ValueError: Si no hay lotes.
-    """
-    device = next(model.parameters()).device
-    totals, seen = torch.zeros(3, dtype=torch.float64, device=device), 0
-    with _evaluating(model):
-        for images, labels in batches:
-            images = images.to(device, memory_format=torch.channels_last)
-            labels = labels.to(device)
-            with mixed_precision(device):
-                logits = model(images)
-            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-            ranking = logits.topk(min(5, logits.shape[1])).indices
-            hits = ranking == labels[:, None]
-            totals += torch.stack([loss, hits[:, 0].sum(), hits.sum()])
-            seen += len(labels)
-    if not seen:
-        raise ValueError("no hay lotes con que evaluar")
-    return Metrics(*(totals / seen).tolist())
-
-
 def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.SGD:
     """Descenso estocástico con momento de Nesterov de 0.9.
 
@@ -261,11 +122,214 @@ def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.op
     return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Contexto que calcula en bfloat16 donde el hardware lo hace más rápido.
+def one_cycle(optimizer: Optimizer, steps: int) -> LRScheduler:
+    """La tasa sube durante el primer 30 % de los pasos y baja después hasta casi cero.
 
-    En CUDA, desde Ampere; en la CPU, solo si tiene instrucciones para ello (AVX-512 BF16 o AMX):
-    en las demás se emula, y es más lento que float32.
+    L. Smith y N. Topin, «Super-Convergence», https://arxiv.org/abs/1708.07120.
+
+    Args:
+        optimizer: El optimizador, con la tasa máxima.
+        steps: Pasos de todo el entrenamiento.
+
+    Returns:
+        El plan, que avanza una vez por lote.
+    """
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, peaks, steps, pct_start=0.3, cycle_momentum=False)
+
+
+def warmup_cosine(optimizer: Optimizer, steps: int) -> LRScheduler:
+    """La tasa sube en línea recta durante el primer 5 % de los pasos y baja con un coseno.
+
+    El calentamiento es de P. Goyal y otros, https://arxiv.org/abs/1706.02677; el coseno, de
+    I. Loshchilov y F. Hutter, https://arxiv.org/abs/1608.03983.
+
+    Args:
+        optimizer: El optimizador, con la tasa máxima.
+        steps: Pasos de todo el entrenamiento.
+
+    Returns:
+        El plan, que avanza una vez por lote.
+    """
+    warmup = max(1, round(0.05 * steps))
+
+    def share(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return LambdaLR(optimizer, share)
+
+
+def train(
+    model: nn.Module,
+    train_batches: Loader,
+    val_batches: Loader,
+    *,
+    epochs: int,
+    lr: float,
+    weight_decay: float = 5e-4,
+    label_smoothing: float = 0.0,
+    clip_norm: float | None = None,
+    optimizer: Callable[[nn.Module, float, float], Optimizer] = make_optimizer,
+    schedule: Callable[[Optimizer, int], LRScheduler] = one_cycle,
+    checkpoints: "Checkpoints | None" = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> list[Epoch]:
+    """Entrena y valida, época por época.
+
+    Si no se pide otra, la receta es la misma para todas las redes del sitio: `make_optimizer` y
+    `one_cycle`.
+
+    Args:
+        model: La red, ya en su dispositivo; se modifica.
+        train_batches: Lotes de entrenamiento.
+        val_batches: Lotes de validación: nunca los de prueba.
+        epochs: Vueltas completas a los datos.
+        lr: Tasa de aprendizaje máxima.
+        weight_decay: Decaimiento de los pesos (no de sesgos ni normalizaciones).
+        label_smoothing: Suavizado de etiquetas, entre 0 y 1.
+        clip_norm: Norma máxima del gradiente: si la pasa, se encoge hasta ella.
+        optimizer: De la red, la tasa y el decaimiento al optimizador.
+        schedule: Del optimizador y el número de pasos al plan de la tasa.
+        checkpoints: Dónde guardar el estado al final de cada época y, si se pide, desde dónde
+            seguir.
+        on_epoch: Se llama con cada época terminada, también con las recuperadas al reanudar.
+
+    Returns:
+        Una `Epoch` por época.
+
+    Raises:
+        ValueError: Antes del primer paso, si un argumento está fuera de su rango, no hay lotes, o
+            las imágenes o las etiquetas no son para esta red.
+        TrainingError: Si la pérdida deja de ser un número finito, no alcanza la memoria, o no se
+            puede guardar o reanudar.
+    """
+    _check_numbers(epochs, lr, label_smoothing, clip_norm)
+    for batches in (train_batches, val_batches):
+        _check_batches(model, batches)
+    rule = optimizer(model, lr, weight_decay)
+    plan = schedule(rule, epochs * len(train_batches))
+    history = checkpoints.load(model, rule, plan, train_batches) if checkpoints else []
+    if on_epoch:
+        for epoch in history:
+            on_epoch(epoch)
+    for number in range(len(history) + 1, epochs + 1):
+        with _explaining(number, model, train_batches):
+            start = time.perf_counter()
+            loss, images = train_one_epoch(
+                model, train_batches, rule, plan, label_smoothing, clip_norm
+            )
+            seconds = time.perf_counter() - start
+            distributed.share_buffers(model)
+            scores = evaluate(model, val_batches)
+        history.append(
+            Epoch(number, loss, scores.loss, scores.top1, scores.top5, seconds, images / seconds)
+        )
+        if checkpoints:
+            checkpoints.save(history, model, rule, plan, train_batches)
+        if on_epoch:
+            on_epoch(history[-1])
+    return history
+
+
+def train_one_epoch(
+    model: nn.Module,
+    batches: Loader,
+    optimizer: Optimizer,
+    schedule: LRScheduler | None = None,
+    label_smoothing: float = 0.0,
+    clip_norm: float | None = None,
+) -> tuple[float, int]:
+    """Una vuelta a los datos, un paso del optimizador por lote.
+
+    Si la red da varias salidas, como GoogLeNet con sus cabezas auxiliares, la primera es la
+    principal. Las demás entran en el gradiente con peso 0.3, pero no en la pérdida que se informa.
+
+    Args:
+        model: La red; se deja en modo de entrenamiento.
+        batches: Los lotes.
+        optimizer: Actualiza los parámetros.
+        schedule: Si se da, avanza un paso por lote.
+        label_smoothing: Suavizado de etiquetas, entre 0 y 1.
+        clip_norm: Norma máxima del gradiente; ``None`` no lo recorta.
+
+    Returns:
+        El par ``(pérdida media, imágenes vistas)``, sumando las de todos los procesos.
+
+    Raises:
+        ValueError: Si no hay lotes.
+        TrainingError: Al final de la vuelta, si la pérdida dejó de ser finita en algún lote.
+    """
+    model.train()
+    device = next(model.parameters()).device
+    scaler = loss_scaler(device)
+    steps = []
+    for images, labels in batches:
+        images, labels = images.to(device, memory_format=torch.channels_last), labels.to(device)
+        with mixed_precision(device):
+            outputs = model(images)
+        # GoogLeNet da, además, las puntuaciones de sus cabezas auxiliares, que pesan 0.3.
+        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+        objective = loss
+        for extra in auxiliary:
+            extra_loss = F.cross_entropy(extra.float(), labels, label_smoothing=label_smoothing)
+            objective = objective + 0.3 * extra_loss
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(objective).backward()
+        if clip_norm is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        steps.append((loss.detach(), len(labels), optimizer.param_groups[0]["lr"]))
+        if schedule:
+            schedule.step()
+    return _mean_loss(steps)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, batches: Loader) -> Metrics:
+    """Mide la red sin modificarla: ni gradientes, ni dropout, ni estadísticas de lotes.
+
+    Args:
+        model: La red; queda en el modo en que estaba.
+        batches: Los lotes.
+
+    Returns:
+        Pérdida, top-1 y top-5, promediados sobre las imágenes de todos los procesos. Con menos
+        de cinco clases, el top-5 cuenta todas.
+
+    Raises:
+        ValueError: Si no hay lotes.
+    """
+    model = distributed.unwrapped(model)
+    device = next(model.parameters()).device
+    totals = torch.zeros(4, dtype=torch.float64, device=device)
+    with _evaluating(model):
+        for images, labels in batches:
+            images = images.to(device, memory_format=torch.channels_last)
+            labels = labels.to(device)
+            with mixed_precision(device):
+                logits = model(images)
+            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+            ranking = logits.topk(min(5, logits.shape[1])).indices
+            hits = ranking == labels[:, None]
+            count = torch.full_like(loss, len(labels))
+            totals += torch.stack([loss, hits[:, 0].sum(), hits.sum(), count])
+    *sums, seen = distributed.summed(totals).tolist()
+    if not seen:
+        raise ValueError("no hay lotes con que evaluar")
+    return Metrics(*(each / seen for each in sums))
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Contexto que calcula con 16 bits donde el hardware lo hace más rápido.
+
+    En CUDA, bfloat16 desde Ampere y float16, con `loss_scaler`, en Volta y Turing. En la CPU,
+    bfloat16 solo si tiene instrucciones para ello (AVX-512 BF16 o AMX): en las demás se emula, y
+    es más lento que float32.
 
     Args:
         device: Dispositivo del cálculo.
@@ -273,156 +337,148 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     Returns:
         El contexto; sin soporte, no cambia nada.
     """
-    if device.type == "cuda":
-        enabled = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        enabled = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    dtype = _short_type(device)
+    return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
 
-@dataclass(frozen=True)
-class Checkpoints:
-    """Los puntos de control de un entrenamiento: lo que hace falta para seguirlo sin que se note.
+def loss_scaler(device: torch.device) -> torch.amp.GradScaler:
+    """Agranda la pérdida para que los gradientes pequeños quepan en float16.
 
-    Al final de cada época deja en la carpeta dos archivos safetensors, que son tensores y JSON,
-    sin código: ``last.safetensors``, solo los pesos, para usar la red; y
-    ``checkpoint.safetensors``, con los pesos, el momento del optimizador, la tasa, la historia y
-    los generadores de azar. Cada uno se escribe aparte y se renombra: nunca queda a medias.
+    Solo hace algo donde `mixed_precision` usa float16. Nace de nuevo en cada época: en unos
+    pasos encuentra su escala, y así no hay que guardarla en los puntos de control.
 
-    Attributes:
-        folder: La carpeta; se crea si no existe.
-        recipe: Lo que identifica al entrenamiento (red, datos, semilla, épocas…), con valores
-            de JSON. Solo se reanuda uno que tenga la misma receta.
-        resume: Si se sigue desde lo que haya en la carpeta; si no hay nada, se empieza.
+    Args:
+        device: Dispositivo del cálculo.
+
+    Returns:
+        El escalador; con otro tipo de número, deja todo como está.
     """
+    return torch.amp.GradScaler(device.type, enabled=_short_type(device) is torch.float16)
 
-    folder: Path
-    recipe: Mapping[str, object]
-    resume: bool = False
 
-    def save(
-        self,
-        history: list[Epoch],
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: LRScheduler,
-        batches: Loader,
-    ) -> None:
-        """Guarda el estado con que empezará la época siguiente.
+def _short_type(device: torch.device) -> torch.dtype | None:
+    """El tipo de 16 bits que conviene; ``None`` si ninguno."""
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return torch.bfloat16 if major >= 8 else torch.float16 if major == 7 else None
+    fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else None
 
-        Args:
-            history: Las épocas terminadas.
-            model: La red.
-            optimizer: El de `make_optimizer`.
-            schedule: El plan de la tasa de aprendizaje.
-            batches: Los lotes de entrenamiento.
-        """
-        weights = model.state_dict()
-        tensors = {f"model/{name}": value for name, value in weights.items()}
-        for name, parameter in model.named_parameters():
-            if parameter in optimizer.state:
-                tensors[f"momentum/{name}"] = optimizer.state[parameter]["momentum_buffer"]
-        tensors |= {f"random/{name}": state for name, (state, _) in _generators(batches).items()}
-        state = {
-            "recipe": dict(self.recipe),
-            "history": [dataclasses.asdict(epoch) for epoch in history],
-            "schedule": schedule.state_dict(),
-            "lr": [group["lr"] for group in optimizer.param_groups],
-        }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Primero los pesos: si algo corta aquí, al reanudar se repite la época y se reescriben.
-        _write(self.folder / "last.safetensors", weights, {})
-        _write(self.folder / "checkpoint.safetensors", tensors, {"cnnhistory": json.dumps(state)})
 
-    def load(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: LRScheduler,
-        batches: Loader,
-    ) -> list[Epoch]:
-        """Devuelve todo al estado guardado; sin ``resume``, o sin nada guardado, no toca nada.
-
-        Args:
-            model: La red, recién creada.
-            optimizer: El de `make_optimizer`, recién creado.
-            schedule: El plan de la tasa de aprendizaje, recién creado.
-            batches: Los lotes de entrenamiento, sin recorrer.
-
-        Returns:
-            Las épocas ya terminadas.
-
-        Raises:
-            TrainingError: Si el archivo está dañado o es de un entrenamiento con otra receta.
-        """
-        path = self.folder / "checkpoint.safetensors"
-        if not (self.resume and path.exists()):
-            return []
-        try:
-            with safe_open(path, framework="pt") as file:
-                state = json.loads(file.metadata()["cnnhistory"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, TypeError, KeyError):
+def _mean_loss(steps: Sequence[tuple[Tensor, int, float]]) -> tuple[float, int]:
+    """De la pérdida, las imágenes y la tasa de cada lote, a la media y el total de imágenes."""
+    if not steps:
+        raise ValueError("no hay lotes con que entrenar")
+    losses = torch.stack([loss for loss, _, _ in steps]).tolist()  # la única espera de la época
+    total = sum(loss * images for loss, (_, images, _) in zip(losses, steps, strict=True))
+    seen = sum(images for _, images, _ in steps)
+    sums = torch.tensor([total, seen], dtype=torch.float64, device=steps[0][0].device)
+    total, seen = distributed.summed(sums).tolist()
+    if math.isfinite(total):
+        return total / seen, round(seen)
+    for number, (loss, (_, _, rate)) in enumerate(zip(losses, steps, strict=True), 1):
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"{path} está dañado o no es un punto de control: bórralo para empezar de nuevo"
-            ) from None
-        self._check_recipe(state["recipe"])
-        generators = _generators(batches)
-        if generators.keys() != _part(tensors, "random/").keys():
-            raise TrainingError(f"{path} se guardó en otra máquina o con otra clase de lotes")
-        model.load_state_dict(_part(tensors, "model/"))
-        parameters = dict(model.named_parameters())
-        for name, momentum in _part(tensors, "momentum/").items():
-            # empty_like copia el orden en memoria del peso, del que depende el paso «fused».
-            buffer = torch.empty_like(parameters[name]).copy_(momentum)
-            optimizer.state[parameters[name]]["momentum_buffer"] = buffer
-        schedule.load_state_dict(state["schedule"])
-        for group, lr in zip(optimizer.param_groups, state["lr"], strict=True):
-            group["lr"] = lr
-        for name, random in _part(tensors, "random/").items():
-            _, restore = generators[name]
-            restore(random)
-        return [Epoch(**epoch) for epoch in state["history"]]
-
-    def _check_recipe(self, saved: Mapping[str, object]) -> None:
-        different = [
-            f"{key} era {saved.get(key)} y ahora es {self.recipe.get(key)}"
-            for key in sorted(saved.keys() | self.recipe.keys())
-            if saved.get(key) != self.recipe.get(key)
-        ]
-        if different:
-            raise TrainingError(
-                f"en {self.folder} hay otro entrenamiento ({'; '.join(different)}): elige otra "
-                "carpeta, o no pidas reanudar y se empezará de nuevo"
+                f"la pérdida dejó de ser finita en el lote {number} de {len(steps)} ({loss}), con "
+                f"tasa {rate:.3g}: prueba con una tasa máxima diez veces menor, con clip_norm=1, o "
+                "revisa que las imágenes no traigan NaN"
             )
+    raise TrainingError("la pérdida dejó de ser finita en otro proceso, que dice dónde")
 
 
-def _generators(batches: Loader) -> dict[str, tuple[Tensor, Callable[[Tensor], object]]]:
-    """El estado de cada generador de azar que interviene, y la función que lo repone."""
-    generators: dict[str, tuple[Tensor, Callable[[Tensor], object]]] = {
-        "cpu": (torch.get_rng_state(), torch.set_rng_state)
-    }
-    if torch.cuda.is_available():
-        generators["cuda"] = (torch.cuda.get_rng_state(), torch.cuda.set_rng_state)
+@contextmanager
+def _explaining(number: int, model: nn.Module, batches: Loader) -> Iterator[None]:
+    """Si la época no puede terminar, dice cuál era y qué probar."""
+    try:
+        yield
+    except TrainingError as error:
+        raise TrainingError(f"época {number}: {error}") from None
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # sueltan los tensores de la época
+        fits = _batch_that_fits(model, batches)
+        advice = f"un lote de {fits} sí cabe" if fits else "no cabe ni una: prueba otra red"
+        raise TrainingError(f"época {number}: no alcanza la memoria; {advice}") from None
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "can't allocate memory" in str(error)  # la CPU no tiene una clase propia
+    )
+
+
+def _batch_that_fits(model: nn.Module, batches: Loader) -> int:
+    """La mitad, la cuarta parte… del lote que ya se pudo derivar; 0 si ninguna."""
+    images, labels = next(iter(batches))
+    device = next(model.parameters()).device
+    model = distributed.unwrapped(model)
+    size = len(images) * distributed.shard()[1]  # el lote que se pide es el de todos los procesos
+    while len(images) > 1:
+        size, images, labels = size // 2, images[: len(images) // 2], labels[: len(images) // 2]
+        model.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            with mixed_precision(device):
+                outputs = model(images.to(device))
+            logits = outputs[0] if isinstance(outputs, tuple) else outputs
+            F.cross_entropy(logits.float(), labels.to(device)).backward()
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        else:
+            return size
+    return 0
+
+
+def _check_numbers(epochs: int, lr: float, label_smoothing: float, clip_norm: float | None) -> None:
+    if epochs < 1 or not 0 < lr < math.inf:
+        raise ValueError(f"epochs y lr deben ser positivos; llegaron {epochs} y {lr}")
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing va de 0 a 1, sin incluirlo; llegó {label_smoothing}")
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"clip_norm debe ser positivo, o None; llegó {clip_norm}")
+
+
+def _check_batches(model: nn.Module, batches: Loader) -> None:
+    """Pasa un lote por la red antes de entrenarla, sin que el azar ni los lotes lo noten."""
+    model = distributed.unwrapped(model)
+    device = next(model.parameters()).device
+    with _peeking(batches, device), _evaluating(model), torch.inference_mode():
+        first = next(iter(batches), None) if len(batches) else None
+        if first is None:
+            raise ValueError("no hay lotes: los de entrenamiento o los de validación están vacíos")
+        images, labels = first
+        with mixed_precision(device):
+            num_classes = model(images.to(device)).shape[1]
+    if not images.isfinite().all():
+        raise ValueError("las imágenes traen NaN o infinitos: revisa los datos y su normalización")
+    if labels.ndim == 2:
+        if labels.shape[1] != num_classes:
+            raise ValueError(
+                f"la red tiene {num_classes} clases y las etiquetas reparten la probabilidad entre "
+                f"{labels.shape[1]}"
+            )
+        return
+    labels = getattr(batches, "labels", labels)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"las etiquetas van de {low} a {high} y la red tiene {num_classes} clases: deben estar "
+            f"entre 0 y {num_classes - 1}, o la red crearse con num_classes={high + 1}"
+        )
+
+
+@contextmanager
+def _peeking(batches: Loader, device: torch.device) -> Iterator[None]:
+    """Deja los generadores de azar como estaban: mirar el primer lote no cambia el orden."""
     own = getattr(batches, "generator", None)
+    state = own.get_state() if own is not None else None
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
     if own is not None:
-        generators["batches"] = (own.get_state(), own.set_state)
-    return generators
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Escribe aparte y renombra: quien lea ``path`` ve lo de antes o lo de ahora, entero."""
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
-    partial.replace(path)
+        own.set_state(state)
 
 
 @contextmanager

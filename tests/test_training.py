@@ -1,22 +1,21 @@
 """El bucle: métricas a mano, una red que no se altera al medirla, y reanudar sin que se note."""
 
 import copy
-import json
+import dataclasses
 import math
-import os
-import signal
-import subprocess
-import sys
+import re
+import warnings
 
+import pandas
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from cnnhistory import data, models, training
+from cnnhistory.checkpoints import Checkpoints
 
 torch.set_num_threads(1)
 
@@ -269,21 +268,238 @@ def test_empty_loaders_are_refused(empty):
         training.train(little(), *loaders, epochs=1, lr=0.1)
 
 
-def test_a_loss_that_is_not_finite_stops_and_says_where():
-    class Poisoned(list):
-        passes = 0
+class Poisoned(list):
+    """Lotes buenos hasta la tercera vuelta (la primera es la revisión), cuyo lote 2 trae NaN."""
 
-        def __iter__(self):
-            self.passes += 1
-            for images, labels in super().__iter__():
-                yield (images * math.nan if self.passes == 2 else images), labels
+    passes = 0
 
+    def __iter__(self):
+        self.passes += 1
+        for index, (images, labels) in enumerate(super().__iter__()):
+            bad = self.passes == 3 and index == 1
+            yield (images * math.nan if bad else images), labels
+
+
+def test_a_loss_that_is_not_finite_stops_and_says_where_and_keeps_the_last_checkpoint(tmp_path):
     told = []
-    with pytest.raises(training.TrainingError, match=r"en la época 2 \(nan\).*tasa máxima 0\.1"):
+    model = little()
+    with pytest.raises(
+        training.TrainingError,
+        match=r"^época 2: .*en el lote 2 de 4 \(nan\), con tasa 0\.0\d+: prueba con .*clip_norm",
+    ):
         training.train(
-            little(), Poisoned(batches()), batches(), epochs=3, lr=0.1, on_epoch=told.append
+            model,
+            Poisoned(batches()),
+            batches(),
+            epochs=3,
+            lr=0.1,
+            checkpoints=Checkpoints(tmp_path, {}),
+            on_epoch=told.append,
         )
     assert [epoch.number for epoch in told] == [1]
+    assert not all(p.isfinite().all() for p in model.parameters())
+    saved = load_file(tmp_path / "last.safetensors")
+    assert all(value.isfinite().all() for value in saved.values())
+
+
+def test_a_rate_that_diverges_says_the_rate_of_that_step():
+    with pytest.raises(training.TrainingError, match=r"la pérdida dejó de ser finita") as error:
+        training.train(little(), batches(), batches(), epochs=30, lr=1e30)
+    epoch, batch, rate = re.search(
+        r"época (\d+).* lote (\d+) de 4 .*tasa ([\d.e+]+):", str(error.value)
+    ).groups()
+    model = little()
+    plan = training.one_cycle(training.make_optimizer(model, 1e30, 0), 120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # avanza el plan sin dar pasos
+        for _ in range(4 * (int(epoch) - 1) + int(batch) - 1):
+            plan.step()
+    assert float(rate) == pytest.approx(plan.get_last_lr()[0], rel=0.01)
+
+
+class Greedy(nn.Module):
+    """No cabe en memoria con más de ``fits`` imágenes por lote."""
+
+    def __init__(self, fits: int, error: Exception):
+        super().__init__()
+        self.net, self.fits, self.error, self.sizes = little(), fits, error, []
+
+    def forward(self, x):
+        if self.training:
+            self.sizes.append(len(x))
+            if len(x) > self.fits:
+                raise self.error
+        return self.net(x)
+
+
+@pytest.mark.parametrize(
+    ("fits", "advice"), [(8, "un lote de 8 sí cabe"), (7, "un lote de 4 sí"), (0, "no cabe ni una")]
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_out_of_memory_says_a_batch_that_was_seen_to_fit(fits, advice, error):
+    model = Greedy(fits, error)
+    with pytest.raises(training.TrainingError, match=f"época 1: no alcanza la memoria; {advice}"):
+        training.train(model, batches(), batches(), epochs=1, lr=0.1)
+    assert model.sizes[:3] == [16, 8, 4][: len(model.sizes)]
+
+
+def test_any_other_error_of_the_network_is_left_alone():
+    model = Greedy(0, RuntimeError("otra cosa"))
+    with pytest.raises(RuntimeError, match=r"^otra cosa$"):
+        training.train(model, batches(), batches(), epochs=1, lr=0.1)
+
+
+# --- Lo que se revisa antes del primer paso ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_smoothing": 1.0}, "label_smoothing va de 0 a 1"),
+        ({"label_smoothing": -0.1}, "llegó -0.1"),
+        ({"clip_norm": 0}, "clip_norm debe ser positivo"),
+        ({"clip_norm": math.nan}, "clip_norm debe ser positivo"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        training.train(little(), batches(), batches(), epochs=1, lr=0.1, **options)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [(3, "van de 0 a 3 y la red tiene 3 clases.*num_classes=4"), (-1, "van de -1 a 2")],
+)
+def test_labels_outside_the_classes_are_refused_wherever_they_are(place, label, message):
+    loaders = [batches(), batches()]
+    loaders[place].labels[-1] = label  # en el último lote: no basta mirar el primero
+    model = little()
+    untouched = copy.deepcopy(model)
+    with pytest.raises(ValueError, match=message):
+        training.train(model, *loaders, epochs=1, lr=0.1)
+    assert same_state(model, untouched)
+
+
+def test_images_for_another_network_or_not_finite_are_refused():
+    model = models.create("lenet5_modern", num_classes=3)
+    other = [(torch.zeros(4, 3, 28, 28), torch.zeros(4, dtype=torch.int64))]
+    with pytest.raises(ValueError, match=r"\(N, 1, H, W\); llegó \(4, 3, 28, 28\)"):
+        training.train(model, other, other, epochs=1, lr=0.1)
+    sick = [(torch.full((4, 1, 8, 8), math.nan), torch.zeros(4, dtype=torch.int64))]
+    with pytest.raises(ValueError, match="traen NaN o infinitos"):
+        training.train(little(), sick, batches(), epochs=1, lr=0.1)
+
+
+def test_soft_labels_of_other_classes_are_refused():
+    soft = [(torch.zeros(4, 1, 8, 8), torch.full((4, 5), 0.2))]
+    with pytest.raises(ValueError, match=r"tiene 3 clases y .* entre 5"):
+        training.train(little(), soft, batches(), epochs=1, lr=0.1)
+
+
+def test_the_check_costs_nothing_in_bits():
+    """Mirar un lote antes de empezar no cambia ni el orden ni el dropout ni las estadísticas."""
+    runs = []
+    for checked in (True, False):
+        torch.manual_seed(3)
+        model, source = little(), batches(shuffle=True)
+        torch.manual_seed(4)
+        if checked:
+            training.train(model, source, batches(), epochs=1, lr=0.1)
+        else:
+            optimizer = training.make_optimizer(model, 0.1, 5e-4)
+            training.train_one_epoch(model, source, optimizer, training.one_cycle(optimizer, 4))
+        runs.append(model)
+    assert same_state(*runs)
+
+
+# --- La receta -----------------------------------------------------------------------------------
+
+
+def test_clipping_is_torchs_and_bounds_the_step():
+    source = [*batches(16)]
+    clipped, plain = little(), little()
+    torch.manual_seed(5)
+    training.train_one_epoch(
+        clipped, source, torch.optim.SGD(clipped.parameters(), 1.0), clip_norm=0.1
+    )
+    torch.manual_seed(5)
+    F.cross_entropy(plain(source[0][0]), source[0][1]).backward()
+    norm = torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.1)
+    assert norm > 0.1
+    torch.optim.SGD(plain.parameters(), 1.0).step()
+    for ours, theirs in zip(clipped.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_soft_labels_are_the_mixture_of_the_losses():
+    torch.manual_seed(0)
+    images, labels, others = torch.rand(6, 1, 8, 8), torch.arange(6) % 3, (torch.arange(6) + 1) % 3
+    soft = 0.7 * F.one_hot(labels, 3) + 0.3 * F.one_hot(others, 3)
+    model = little().eval()
+    model.train = lambda mode=True: model  # sin dropout, las pérdidas se pueden sumar
+    losses = [
+        training.train_one_epoch(
+            copy.copy(model), [(images, target)], torch.optim.SGD(model.parameters(), 0.0)
+        )[0]
+        for target in (soft, labels, others)
+    ]
+    assert losses[0] == pytest.approx(0.7 * losses[1] + 0.3 * losses[2])
+
+
+def test_one_cycle_and_warmup_cosine_by_hand():
+    model = little()
+    rates = {}
+    for schedule in (training.one_cycle, training.warmup_cosine):
+        optimizer = training.make_optimizer(model, 0.2, 0)
+        plan, rates[schedule] = schedule(optimizer, 100), []
+        for _ in range(100):
+            assert optimizer.param_groups[0]["lr"] == optimizer.param_groups[1]["lr"]
+            rates[schedule].append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            plan.step()
+    cycle, cosine = rates.values()
+    assert max(cycle) == pytest.approx(0.2)
+    assert cycle.index(max(cycle)) == 29  # al 30 %
+    assert cycle[0] == pytest.approx(0.2 / 25)
+    assert cycle[-1] < 1e-4
+    assert cosine[:5] == pytest.approx([0.04, 0.08, 0.12, 0.16, 0.2])
+    assert cosine[5] == pytest.approx(0.2)
+    assert cosine[5 + 95 // 2] == pytest.approx(0.1, abs=0.003)
+    assert cosine[-1] == pytest.approx(0.2 * 0.5 * (1 + math.cos(math.pi * 94 / 95)))
+
+
+def test_another_optimizer_and_another_plan_are_used():
+    called = []
+
+    def adam(model, lr, weight_decay):
+        called.append((lr, weight_decay))
+        return torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay)
+
+    def constant(optimizer, steps):
+        called.append(steps)
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+
+    history = training.train(
+        little(), batches(), batches(), epochs=3, lr=0.01, weight_decay=0.1,
+        optimizer=adam, schedule=constant,
+    )  # fmt: skip
+    assert called == [(0.01, 0.1), 12]
+    assert history[-1].train_loss < history[0].train_loss
+
+
+def test_pandas_eats_the_history():
+    history = training.train(little(), batches(), batches(), epochs=2, lr=0.1)
+    table = pandas.DataFrame(history)
+    assert [*table.columns] == [field.name for field in dataclasses.fields(training.Epoch)]
+    assert table["number"].tolist() == [1, 2]
 
 
 def test_mixed_precision_only_where_the_hardware_helps(monkeypatch):
@@ -298,7 +514,13 @@ def test_mixed_precision_only_where_the_hardware_helps(monkeypatch):
     )
     assert math.isfinite(loss)
     assert all(p.dtype == torch.float32 for p in model.parameters())
-    for capability, enabled in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
+    half, brain = torch.float16, torch.bfloat16
+    for capability, dtype, enabled in (
+        ((6, 1), brain, False),
+        ((7, 5), half, True),
+        ((8, 0), brain, True),
+        ((9, 0), brain, True),
+    ):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _d, c=capability: c)
         seen = {}
 
@@ -309,174 +531,4 @@ def test_mixed_precision_only_where_the_hardware_helps(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(torch, "autocast", Recorder)
             training.mixed_precision(torch.device("cuda"))
-        assert seen == {"device": "cuda", "dtype": torch.bfloat16, "enabled": enabled}
-
-
-# --- Puntos de control ---------------------------------------------------------------------------
-
-RECIPE = {"name": "chica", "seed": 0, "epochs": 4}
-
-
-def run(folder, *, resume=False, recipe=RECIPE, stop_at=None, epochs=4):
-    """Un entrenamiento con azar en los pesos, el orden y el dropout."""
-    model = little().to(memory_format=torch.channels_last)
-
-    def stop(epoch):
-        if epoch.number == stop_at:
-            raise InterruptedError
-
-    history = training.train(
-        model,
-        batches(shuffle=True),
-        batches(20),
-        epochs=epochs,
-        lr=0.1,
-        checkpoints=folder and training.Checkpoints(folder, recipe, resume),
-        on_epoch=stop,
-    )
-    return model, [(e.number, e.train_loss, e.val_loss, e.val_top1) for e in history]
-
-
-@pytest.mark.parametrize("stop_at", [1, 2, 3])
-def test_interrupted_and_resumed_is_bit_for_bit_uninterrupted(tmp_path, stop_at):
-    whole, expected = run(None)
-    with pytest.raises(InterruptedError):
-        run(tmp_path, stop_at=stop_at)
-    torch.manual_seed(99)  # el azar del proceso nuevo no importa
-    resumed, history = run(tmp_path, resume=True)
-    assert history == expected
-    assert same_state(resumed, whole)
-    last = load_file(tmp_path / "last.safetensors")
-    assert all(torch.equal(last[name], value) for name, value in whole.state_dict().items())
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "last.safetensors",
-        "checkpoint.safetensors",
-    }
-
-
-def test_resuming_tells_the_recovered_epochs_and_a_finished_run_only_repeats_them(tmp_path):
-    whole, expected = run(tmp_path / "nueva" / "carpeta", resume=True)  # vacía: simplemente empieza
-    told = []
-    model = little()
-    history = training.train(
-        model,
-        batches(shuffle=True),
-        batches(20),
-        epochs=4,
-        lr=0.1,
-        checkpoints=training.Checkpoints(tmp_path / "nueva" / "carpeta", RECIPE, resume=True),
-        on_epoch=told.append,
-    )
-    assert told == history
-    assert [(e.number, e.train_loss, e.val_loss, e.val_top1) for e in history] == expected
-    assert same_state(model, whole)
-
-
-def test_without_resume_it_starts_again(tmp_path):
-    with pytest.raises(InterruptedError):
-        run(tmp_path, stop_at=2)
-    _, again = run(tmp_path)
-    assert again == run(None)[1]
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("name", "otra"), ("seed", 1), ("epochs", 5), ("subset", "full")]
-)
-def test_a_checkpoint_of_another_training_is_refused(tmp_path, key, value):
-    run(tmp_path, epochs=4)
-    before = (tmp_path / "checkpoint.safetensors").read_bytes()
-    model = little(7)
-    untouched = copy.deepcopy(model)
-    with pytest.raises(
-        training.TrainingError, match=rf"{key} era {RECIPE.get(key)} y ahora es {value}"
-    ):
-        training.train(
-            model,
-            batches(),
-            batches(),
-            epochs=4,
-            lr=0.1,
-            checkpoints=training.Checkpoints(tmp_path, RECIPE | {key: value}, resume=True),
-        )
-    assert same_state(model, untouched)
-    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
-
-
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    run(tmp_path)
-    path = tmp_path / "checkpoint.safetensors"
-    content = path.read_bytes()
-    for bad in (content[:-10], b"", b"\x80\x04pickle", content[:7]):
-        path.write_bytes(bad)
-        with pytest.raises(training.TrainingError, match=rf"{path} está dañado .*bórralo"):
-            run(tmp_path, resume=True)
-    for metadata in (None, {"otra": "cosa"}):
-        save_file({"a": torch.zeros(1)}, path, metadata)
-        with pytest.raises(training.TrainingError, match="no es un punto de control"):
-            run(tmp_path, resume=True)
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(training.TrainingError, match="no es un punto de control"):
-        run(tmp_path, resume=True)
-
-
-def test_other_sources_of_randomness_are_refused(tmp_path):
-    run(tmp_path)
-    with pytest.raises(training.TrainingError, match="otra máquina o con otra clase de lotes"):
-        training.train(
-            little(),
-            [*batches()],
-            batches(),
-            epochs=4,
-            lr=0.1,
-            checkpoints=training.Checkpoints(tmp_path, RECIPE, resume=True),
-        )
-
-
-def test_the_checkpoint_holds_no_code_and_says_what_it_is(tmp_path):
-    run(tmp_path)
-    with safe_open(tmp_path / "checkpoint.safetensors", framework="pt") as file:
-        state = json.loads(file.metadata()["cnnhistory"])
-        names = [*file.keys()]
-    assert state["recipe"] == RECIPE
-    assert [epoch["number"] for epoch in state["history"]] == [1, 2, 3, 4]
-    assert {name.split("/")[0] for name in names} == {"model", "momentum", "random"}
-
-
-KILLED = """
-import os, pathlib, signal, sys
-sys.path.insert(0, {tests!r})
-import test_training
-real, writes = pathlib.Path.replace, []
-def replace(path, target):
-    writes.append(target)
-    if len(writes) == {kill_at}:
-        os.kill(os.getpid(), signal.SIGKILL)  # con el archivo escrito a medio poner
-    return real(path, target)
-pathlib.Path.replace = replace
-test_training.run(pathlib.Path({folder!r}))
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows no tiene SIGKILL")
-@pytest.mark.parametrize("kill_at", [5, 6])  # los pesos o el punto de control de la tercera época
-def test_killed_while_saving_and_resumed_is_bit_for_bit_uninterrupted(tmp_path, kill_at):
-    code = KILLED.format(tests=os.path.dirname(__file__), folder=str(tmp_path), kill_at=kill_at)
-    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    whole, expected = run(None)
-    resumed, history = run(tmp_path, resume=True)
-    assert history == expected
-    assert same_state(resumed, whole)
-    assert not [*tmp_path.glob("*.partial")]
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="necesita CUDA")
-def test_it_trains_and_resumes_on_the_gpu(tmp_path):
-    model = models.create("lenet5_modern", num_classes=3).cuda()
-    images = torch.randint(0, 256, (64, 1, 28, 28), dtype=torch.uint8)
-    part = data.Batches(data.Dataset(images, torch.arange(64) % 3, tuple("abc")), 32, device="cuda")
-    checkpoints = training.Checkpoints(tmp_path, RECIPE, resume=True)
-    for epochs in (1, 1):
-        history = training.train(model, part, part, epochs=epochs, lr=0.01, checkpoints=checkpoints)
-        assert len(history) == 1
+        assert seen == {"device": "cuda", "dtype": dtype, "enabled": enabled}

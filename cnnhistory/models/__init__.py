@@ -38,7 +38,7 @@ from cnnhistory.models.small_cnn import OneConvolution, SoftmaxRegression, TwoCo
 from cnnhistory.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19, VGGMini
 from cnnhistory.models.zfnet import ZFNet, ZFNetMini
 
-__all__ = ["CATALOG", "Card", "create", "names"]
+__all__ = ["CATALOG", "Card", "create", "find", "names"]
 
 
 @dataclass(frozen=True)
@@ -1093,6 +1093,25 @@ def names() -> list[str]:
     return list(CATALOG)
 
 
+def find(name: str) -> Card:
+    """La ficha de una red.
+
+    Args:
+        name: Nombre en `CATALOG`.
+
+    Returns:
+        La ficha.
+
+    Raises:
+        ValueError: Si el nombre no existe; el mensaje sugiere los más parecidos.
+    """
+    if name not in CATALOG:
+        near = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.4)
+        hint = f"¿quisiste decir {' o '.join(near)}?" if near else f"hay: {', '.join(CATALOG)}"
+        raise ValueError(f"la red «{name}» no está en el catálogo; {hint}")
+    return CATALOG[name]
+
+
 def create(
     name: str,
     *,
@@ -1116,11 +1135,7 @@ def create(
             al llamar a la red, si no le llegan imágenes ``(N, C, H, W)`` de las que admite.
         TypeError: Al llamar a la red, si lo que llega no es un tensor de flotantes.
     """
-    if name not in CATALOG:
-        near = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.4)
-        hint = f"¿quisiste decir {' o '.join(near)}?" if near else f"hay: {', '.join(CATALOG)}"
-        raise ValueError(f"la red «{name}» no está en el catálogo; {hint}")
-    card = CATALOG[name]
+    card = find(name)
     num_classes = card.num_classes if num_classes is None else num_classes
     in_channels = card.input_shape[0] if in_channels is None else in_channels
     for label, value in (("num_classes", num_classes), ("in_channels", in_channels)):

@@ -1,0 +1,241 @@
+"""Los puntos de control: lo que hace falta para seguir un entrenamiento sin que se note.
+
+Son archivos safetensors, tensores y JSON sin código. Cada uno se escribe aparte, se lleva al disco
+y se renombra: pase lo que pase, nunca queda uno a medias, y el anterior se conserva.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from cnnhistory import distributed
+from cnnhistory.training import Epoch, Loader, TrainingError
+
+__all__ = ["Checkpoints"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Los puntos de control de un entrenamiento, en una carpeta.
+
+    Al final de cada época deja en ella ``last.safetensors``, solo los pesos, para usar la red; y
+    ``checkpoint.safetensors``, con los pesos, el estado del optimizador, la tasa, la historia y
+    los generadores de azar. El de la época anterior queda en ``previous.safetensors``: si el
+    último se daña, se sigue desde él y se avisa en el registro ``cnnhistory.checkpoints``.
+
+    Con varios procesos escribe el 0, y todos leen: la carpeta debe ser común.
+
+    Attributes:
+        folder: La carpeta; se crea si no existe.
+        recipe: Lo que identifica al entrenamiento (red, datos, semilla, épocas…), con valores
+            de JSON. Solo se reanuda uno que tenga la misma receta.
+        resume: Si se sigue desde lo que haya en la carpeta; si no hay nada, se empieza.
+    """
+
+    folder: Path
+    recipe: Mapping[str, object]
+    resume: bool = False
+
+    def save(
+        self,
+        history: list[Epoch],
+        model: nn.Module,
+        optimizer: Optimizer,
+        schedule: LRScheduler,
+        batches: Loader,
+    ) -> None:
+        """Guarda el estado con que empezará la época siguiente.
+
+        Args:
+            history: Las épocas terminadas.
+            model: La red.
+            optimizer: El optimizador.
+            schedule: El plan de la tasa de aprendizaje.
+            batches: Los lotes de entrenamiento.
+
+        Raises:
+            TrainingError: Si no se puede escribir; lo guardado antes sigue intacto.
+        """
+        random = distributed.gathered(
+            {name: state for name, (state, _) in _generators(batches).items()}
+        )
+        if distributed.rank() > 0:
+            return
+        model = distributed.unwrapped(model)
+        weights = model.state_dict()
+        tensors = {f"model/{name}": value for name, value in weights.items()}
+        for name, slot, value in _optimizer_state(model, optimizer):
+            tensors[f"optimizer/{name}/{slot}"] = value
+        for rank, states in enumerate(random):
+            tensors |= {f"random/{rank}/{name}": state for name, state in states.items()}
+        state = {
+            "recipe": dict(self.recipe),
+            "history": [dataclasses.asdict(epoch) for epoch in history],
+            "schedule": schedule.state_dict(),
+            "lr": [group["lr"] for group in optimizer.param_groups],
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Primero los pesos: si algo corta aquí, al reanudar se repite la época y se reescriben.
+        _write(self.folder / "last.safetensors", weights, {})
+        _write(self._paths()[0], tensors, {"cnnhistory": json.dumps(state)}, self._paths()[1])
+
+    def load(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        schedule: LRScheduler,
+        batches: Loader,
+    ) -> list[Epoch]:
+        """Devuelve todo al estado guardado; sin ``resume``, o sin nada guardado, no toca nada.
+
+        Args:
+            model: La red, recién creada.
+            optimizer: El optimizador, recién creado.
+            schedule: El plan de la tasa de aprendizaje, recién creado.
+            batches: Los lotes de entrenamiento, sin recorrer.
+
+        Returns:
+            Las épocas ya terminadas.
+
+        Raises:
+            TrainingError: Si no queda ningún archivo sano, o es de un entrenamiento con otra
+                receta u otra cantidad de procesos.
+        """
+        present = [path for path in self._paths() if path.exists()]
+        if not (self.resume and present):
+            return []
+        for path in present:
+            try:
+                with safe_open(path, framework="pt") as file:
+                    state = json.loads(file.metadata()["cnnhistory"])
+                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            except (SafetensorError, OSError, TypeError, KeyError, ValueError):
+                _log.warning("%s está dañado: se busca el punto de control anterior", path)
+                continue
+            self._check_recipe(state["recipe"])
+            self._restore(tensors, path, model, optimizer, batches)
+            schedule.load_state_dict(state["schedule"])
+            for group, lr in zip(optimizer.param_groups, state["lr"], strict=True):
+                group["lr"] = lr
+            return [Epoch(**epoch) for epoch in state["history"]]
+        raise TrainingError(
+            f"{' y '.join(map(str, present))}: dañado o no es un punto de control; bórralo para "
+            "empezar de nuevo"
+        )
+
+    def _paths(self) -> tuple[Path, Path]:
+        return self.folder / "checkpoint.safetensors", self.folder / "previous.safetensors"
+
+    def _restore(
+        self,
+        tensors: Mapping[str, Tensor],
+        path: Path,
+        model: nn.Module,
+        optimizer: Optimizer,
+        batches: Loader,
+    ) -> None:
+        generators = _generators(batches)
+        random = _part(tensors, "random/")
+        rank, processes = distributed.shard()
+        if random.keys() != {f"{each}/{name}" for each in range(processes) for name in generators}:
+            raise TrainingError(
+                f"{path} se guardó con otros procesos, en otra clase de máquina o con otra clase "
+                "de lotes: reanuda como empezaste"
+            )
+        model = distributed.unwrapped(model)
+        model.load_state_dict(_part(tensors, "model/"))
+        parameters = dict(model.named_parameters())
+        state = optimizer.state_dict()
+        order = [p for group in optimizer.param_groups for p in group["params"]]
+        positions = {parameter: index for index, parameter in enumerate(order)}
+        for key, value in _part(tensors, "optimizer/").items():
+            name, slot = key.rsplit("/", 1)
+            parameter = parameters[name]
+            if value.shape == parameter.shape:
+                # empty_like copia el orden en memoria del peso, del que depende el paso «fused».
+                value = torch.empty_like(parameter).copy_(value)
+            state["state"].setdefault(positions[parameter], {})[slot] = value
+        optimizer.load_state_dict(state)
+        for name, (_, restore) in generators.items():
+            restore(random[f"{rank}/{name}"])
+
+    def _check_recipe(self, saved: Mapping[str, object]) -> None:
+        different = [
+            f"{key} era {saved.get(key)} y ahora es {self.recipe.get(key)}"
+            for key in sorted(saved.keys() | self.recipe.keys())
+            if saved.get(key) != self.recipe.get(key)
+        ]
+        if different:
+            raise TrainingError(
+                f"en {self.folder} hay otro entrenamiento ({'; '.join(different)}): elige otra "
+                "carpeta, o no pidas reanudar y se empezará de nuevo"
+            )
+
+
+def _optimizer_state(model: nn.Module, optimizer: Optimizer) -> list[tuple[str, str, Tensor]]:
+    """Lo que el optimizador recuerda: nombre del parámetro, nombre de lo recordado y su valor."""
+    return [
+        (name, slot, value)
+        for name, parameter in model.named_parameters()
+        for slot, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    ]
+
+
+def _generators(batches: Loader) -> dict[str, tuple[Tensor, Callable[[Tensor], object]]]:
+    """El estado de cada generador de azar que interviene, y la función que lo repone."""
+    generators: dict[str, tuple[Tensor, Callable[[Tensor], object]]] = {
+        "cpu": (torch.get_rng_state(), torch.set_rng_state)
+    }
+    if torch.cuda.is_available():
+        generators["cuda"] = (torch.cuda.get_rng_state(), torch.cuda.set_rng_state)
+    own = getattr(batches, "generator", None)
+    if own is not None:
+        generators["batches"] = (own.get_state(), own.set_state)
+    return generators
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _write(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: dict[str, str],
+    previous: Path | None = None,
+) -> None:
+    """Escribe aparte y renombra: quien lea ``path`` ve lo de antes o lo de ahora, entero."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+        with partial.open("rb+") as file:
+            os.fsync(
+                file.fileno()
+            )  # sin esto, un corte de luz puede dejar el nombre y no el contenido
+    except (SafetensorError, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"no se pudo escribir {path} ({error}): libera espacio o revisa el disco, y sigue con "
+            "la misma carpeta; lo guardado antes está intacto"
+        ) from None
+    if previous and path.exists():
+        path.replace(previous)
+    partial.replace(path)

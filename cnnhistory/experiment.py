@@ -1,0 +1,293 @@
+"""Un entrenamiento descrito con datos: la red, el conjunto, la receta y la semilla.
+
+Es lo que hay entre la línea de comandos (o la carrera) y el bucle: de una descripción que cabe en
+JSON salen los lotes, la red y la llamada a `cnnhistory.training.train`. En un cuaderno no hace
+falta: allí se llama al bucle directamente.
+"""
+
+import dataclasses
+import itertools
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from torch import nn
+from torchvision.transforms import v2
+
+from cnnhistory import augmentation, data, distributed, models, training
+from cnnhistory.checkpoints import Checkpoints
+from cnnhistory.imagefolder import ImageFolderBatches
+
+__all__ = ["SCHEDULES", "SOURCES", "Experiment", "Parts", "Result", "run"]
+
+SOURCES: Mapping[str, Callable[..., tuple[data.Dataset, data.Dataset]]] = MappingProxyType(
+    {
+        "fashion": data.fashion_mnist,
+        "mnist": data.mnist,
+        "cifar10": data.cifar10,
+        "cifar100": data.cifar100,
+    }
+)
+"""Los conjuntos que caben en memoria, por su nombre."""
+
+SCHEDULES: Mapping[str, Callable[..., torch.optim.lr_scheduler.LRScheduler]] = MappingProxyType(
+    {"one_cycle": training.one_cycle, "cosine": training.warmup_cosine}
+)
+"""Los planes de la tasa de aprendizaje, por su nombre."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Todo lo que decide un entrenamiento, salvo la máquina.
+
+    Attributes:
+        name: Red del catálogo.
+        data: Nombre en `SOURCES`, ``"synthetic"`` (ruido, para medir velocidad), o la carpeta de
+            un árbol de fotos con ``train`` y ``val``.
+        subset: De Fashion-MNIST, ``"mini"`` o ``"full"``.
+        seed: Semilla de los pesos, los lotes y el reparto.
+        epochs: Vueltas a los datos.
+        batch_size: Imágenes por lote, sumadas las de todos los procesos.
+        lr: Tasa máxima; ``None`` es la de la ficha de la red.
+        weight_decay: Decaimiento de los pesos.
+        label_smoothing: Suavizado de etiquetas.
+        clip_norm: Norma máxima del gradiente; ``None`` no lo recorta.
+        schedule: Nombre en `SCHEDULES`.
+        augment: Nombre en `cnnhistory.augmentation.RECIPES`; ``None`` no aumenta.
+        mix: ``"mixup"``, ``"cutmix"`` o ``None``.
+        compile: Si se compila la red con ``torch.compile``.
+        workers: Procesos que leen las fotos de un árbol.
+    """
+
+    name: str
+    data: str = "fashion"
+    subset: str = "mini"
+    seed: int = 0
+    epochs: int = 5
+    batch_size: int = 128
+    lr: float | None = None
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    schedule: str = "one_cycle"
+    augment: str | None = None
+    mix: str | None = None
+    compile: bool = False
+    workers: int = 0
+
+    def recipe(self) -> dict[str, object]:
+        """Lo que identifica al entrenamiento, con valores de JSON, para `Checkpoints`."""
+        recipe = dataclasses.asdict(self) | {"lr": self.lr or models.find(self.name).lr}
+        del recipe["workers"]  # no cambia los bits
+        return recipe | {"processes": distributed.shard()[1]}
+
+    def parts(self, device: str) -> "Parts":
+        """Lee los datos y los reparte en lotes.
+
+        Args:
+            device: Dispositivo de los lotes.
+
+        Returns:
+            Los lotes de cada parte.
+
+        Raises:
+            ValueError: Si la red o la aumentación no existen, o no se llevan con esos datos.
+            DataError: Si los datos faltan o están dañados.
+        """
+        card = models.find(self.name)
+        if self.data in SOURCES:
+            arguments = (self.subset,) if self.data == "fashion" else ()
+            return self._from_memory(SOURCES[self.data](*arguments), card, device)
+        if self.data == "synthetic":
+            noise = partial(data.synthetic, shape=card.input_shape, num_classes=card.num_classes)
+            return self._from_memory((noise(5000), noise(1000, seed=1)), card, device)
+        return self._from_disk(Path(self.data), card, device)
+
+    def _from_memory(
+        self, whole: tuple[data.Dataset, data.Dataset], card: models.Card, device: str
+    ) -> "Parts":
+        train, test = whole
+        train, validation = data.split(train, fraction=0.1, seed=self.seed)
+        steps: list[nn.Module] = [data.normalization(train)]
+        if card.input_shape[1:] != tuple(train.images.shape[2:]):
+            steps.insert(0, v2.Resize(card.input_shape[1:], antialias=True))
+        augmented = [augmentation.batched(self.augment), *steps] if self.augment else steps
+        batches = [
+            data.Batches(
+                part,
+                self.batch_size,
+                shuffle=part is train,
+                seed=self.seed,
+                transform=nn.Sequential(*(augmented if part is train else steps)),
+                device=device,
+                shard=distributed.shard(),
+            )
+            for part in (train, validation, test)
+        ]
+        channels, num_classes = train.images.shape[1], len(train.classes)
+        return Parts(
+            self._mixed(batches[0], num_classes), *batches[1:], len(train), channels, num_classes
+        )
+
+    def _from_disk(self, root: Path, card: models.Card, device: str) -> "Parts":
+        if self.augment:
+            raise ValueError(
+                f"un árbol de fotos ya se aumenta: se recorta y se refleja. Quita «{self.augment}»"
+            )
+
+        def part(name: str, **settings) -> ImageFolderBatches:
+            return ImageFolderBatches(
+                root / name,
+                self.batch_size,
+                side=card.input_shape[1],
+                seed=self.seed,
+                workers=self.workers,
+                device=device,
+                shard=distributed.shard(),
+                **settings,
+            )
+
+        normalize = _sampled_normalization(part("train", train=True), 2000)
+        train = part("train", train=True, transform=normalize)
+        rest = {"classes": train.classes, "transform": normalize}
+        return Parts(
+            self._mixed(train, len(train.classes)),
+            part("val", **rest),
+            part("test", **rest) if (root / "test").exists() else None,
+            train.plan.count,
+            3,
+            len(train.classes),
+        )
+
+    def _mixed(self, batches: training.Loader, num_classes: int) -> training.Loader:
+        if self.mix is None:
+            return batches
+        return augmentation.Mixed(batches, augmentation.mixing(self.mix, num_classes))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Los lotes de un conjunto, y lo que la red debe saber de él.
+
+    Attributes:
+        train: Lotes de entrenamiento.
+        validation: Lotes de validación: un décimo del entrenamiento, o ``val``.
+        test: Lotes de prueba; ``None`` si no los hay.
+        images: Imágenes de entrenamiento.
+        channels: Canales de cada imagen.
+        num_classes: Clases.
+    """
+
+    train: training.Loader
+    validation: training.Loader
+    test: training.Loader | None
+    images: int
+    channels: int
+    num_classes: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Lo que dio un entrenamiento.
+
+    Attributes:
+        model: La red entrenada.
+        history: Sus épocas.
+        test: Lo medido en prueba, una sola vez y al final; ``None`` si no hay datos de prueba.
+    """
+
+    model: nn.Module
+    history: list[training.Epoch]
+    test: training.Metrics | None
+
+
+def run(
+    experiment: Experiment,
+    parts: Parts,
+    device: str,
+    *,
+    checkpoints: Checkpoints | None = None,
+    on_epoch: Callable[[training.Epoch], None] | None = None,
+    on_batch: Callable[[int], object] | None = None,
+) -> Result:
+    """Hace un entrenamiento entero.
+
+    Args:
+        experiment: La descripción.
+        parts: Sus lotes, los de `Experiment.parts`.
+        device: Dispositivo; con varios procesos, el que da `cnnhistory.distributed.session`.
+        checkpoints: Dónde guardar y desde dónde seguir.
+        on_epoch: Se llama con cada época terminada, como en `cnnhistory.training.train`.
+        on_batch: Se llama tras cada lote de entrenamiento, con las imágenes que llevaba.
+
+    Returns:
+        La red, la historia y lo medido en prueba.
+
+    Raises:
+        ValueError: Si la receta no es posible, o la red y los datos no se llevan.
+        TrainingError: Si el entrenamiento no puede seguir, guardarse o reanudarse.
+    """
+    _make_repeatable(device)
+    torch.manual_seed(experiment.seed)
+    model = models.create(
+        experiment.name, num_classes=parts.num_classes, in_channels=parts.channels
+    ).to(device, memory_format=torch.channels_last)
+    if experiment.compile:
+        model.compile(mode="reduce-overhead" if device.startswith("cuda") else "default")
+    if distributed.rank():  # los pesos son los mismos en todos; el dropout y la aumentación, no
+        torch.manual_seed(experiment.seed + distributed.rank())
+    history = training.train(
+        distributed.replicated(model),
+        _Watched(parts.train, on_batch) if on_batch else parts.train,
+        parts.validation,
+        epochs=experiment.epochs,
+        lr=experiment.lr or models.find(experiment.name).lr,
+        weight_decay=experiment.weight_decay,
+        label_smoothing=experiment.label_smoothing,
+        clip_norm=experiment.clip_norm,
+        schedule=SCHEDULES[experiment.schedule],
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
+    )
+    return Result(model, history, training.evaluate(model, parts.test) if parts.test else None)
+
+
+class _Watched:
+    """Los mismos lotes, que avisan de las imágenes que ya pasaron."""
+
+    def __init__(self, batches: training.Loader, on_batch: Callable[[int], object]) -> None:
+        self.batches = batches
+        self.on_batch = on_batch
+
+    def __getattr__(self, name: str):
+        return getattr(self.batches, name)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self):
+        for images, labels in self.batches:
+            yield images, labels
+            self.on_batch(len(labels) * distributed.shard()[1])
+
+
+def _sampled_normalization(batches: ImageFolderBatches, count: int) -> v2.Normalize:
+    """La estandarización de unas ``count`` imágenes al azar: leerlas todas costaría una época."""
+    enough = itertools.islice(batches, math.ceil(count / batches.plan.batch_size))
+    pixels, labels = map(torch.cat, zip(*enough, strict=True))
+    sample = (pixels * 255).round().to(torch.uint8)
+    return data.normalization(data.Dataset(sample.cpu(), labels.cpu(), batches.classes))
+
+
+def _make_repeatable(device: str) -> None:
+    """Pide a CUDA que la misma semilla dé los mismos bits, donde sabe hacerlo."""
+    if device.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        torch.set_float32_matmul_precision("high")  # las GPU sin 16 bits rápidos ganan con TF32
