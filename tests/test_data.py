@@ -3,8 +3,13 @@
 import gzip
 import hashlib
 import json
+import pickle
 import shutil
 import struct
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +17,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision import datasets
+from torchvision.datasets.utils import download_and_extract_archive
 from torchvision.transforms import v2
 
 from cnnhistory import data
@@ -65,7 +71,12 @@ def places(monkeypatch, tmp_path, tree) -> Path:
     def offline(*_args, **_settings):
         raise OSError("sin red")
 
-    monkeypatch.setattr(datasets, "FashionMNIST", offline)
+    for owner, name in (
+        (datasets, "FashionMNIST"),
+        (datasets, "MNIST"),
+        (data, "download_and_extract_archive"),
+    ):
+        monkeypatch.setattr(owner, name, offline)
     return tmp_path
 
 
@@ -325,6 +336,265 @@ def test_a_failed_download_says_where_it_looked_and_what_to_do(places, monkeypat
     assert 'subset="mini"' in message
 
 
+# --- MNIST ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mnist_digests(monkeypatch, tree) -> None:
+    monkeypatch.setattr(data, "_MNIST_SHA256", tree[1])
+
+
+def test_mnist_is_found_where_torchvision_leaves_it_or_loose_in_root(
+    places, tree, mnist_digests, monkeypatch
+):
+    copy(tree, places / "torch/datasets/MNIST/raw")
+    monkeypatch.setenv("CNNHISTORY_DATA", str(tree[0]))  # sueltos: son los de Fashion-MNIST
+    read = []
+    real = data.read_idx
+    monkeypatch.setattr(
+        data, "read_idx", lambda path, digest: read.append(Path(path).parent) or real(path, digest)
+    )
+    train, test = data.mnist()
+    assert set(read) == {places / "torch/datasets/MNIST/raw"}
+    assert train.images.shape == (60, 1, 28, 28)
+    assert test.images.shape == (20, 1, 28, 28)
+    assert test.labels.tolist() == [*range(10)] * 2
+    assert train.classes == test.classes == data.MNIST_CLASSES == tuple("0123456789")
+    read.clear()
+    data.mnist(root=tree[0])
+    assert set(read) == {tree[0]}
+    assert torch.equal(data.fashion_mnist("full")[0].images, train.images)  # los de la variable
+
+
+def test_mnist_refuses_what_is_not_mnist(places, tree):
+    with pytest.raises(data.DataError, match=r"train-images.*es de otro conjunto o fue modificado"):
+        data.mnist(root=tree[0])  # con las huellas de verdad
+    folder = copy(tree, places / "mios/MNIST/raw")
+    (folder / NAMES[3]).unlink()
+    with pytest.raises(
+        data.DataError, match=rf"en {folder} falta: {NAMES[3]}\. .*de MNIST o borra"
+    ):
+        data.mnist(root=places / "mios")
+
+
+def test_mnist_is_downloaded_by_torchvision(places, tree, mnist_digests, monkeypatch):
+    calls = []
+
+    def download(root, train, download):
+        calls.append((root, train, download))
+        shutil.copytree(tree[0], Path(root) / "MNIST/raw", dirs_exist_ok=True)
+
+    with pytest.raises(data.DataError, match=r"MNIST no está completo en .*\(sin red\).*cuatro"):
+        data.mnist()
+    monkeypatch.setattr(datasets, "MNIST", download)
+    for _ in range(2):  # la segunda vez ya está en el disco
+        assert len(data.mnist(root=places / "mios")[0]) == 60
+    destination = str(places / "mios")
+    assert calls == [(destination, True, True), (destination, False, True)]
+
+
+def test_every_file_of_mnist_has_a_digest():
+    assert set(data._MNIST_SHA256) == {name for name, _ in datasets.MNIST.resources}
+    assert not set(data._MNIST_SHA256.values()) & set(data._FULL_SHA256.values())
+    assert all(len(bytes.fromhex(digest)) == 32 for digest in data._MNIST_SHA256.values())
+
+
+# --- CIFAR: pickles de Python 2 -------------------------------------------------------------------
+
+
+def python2_pickle(value) -> bytes:
+    """El formato de los CIFAR, el protocolo 2 de Python 2, escrito aparte de quien lo lee."""
+    return b"\x80\x02" + python2(value) + b"."
+
+
+def python2(value) -> bytes:
+    match value:
+        case bool() | int():
+            return b"J" + struct.pack("<i", value)
+        case str():
+            return python2(value.encode("latin1"))
+        case bytes():
+            return b"T" + struct.pack("<i", len(value)) + value
+        case list():
+            return b"](" + b"".join(map(python2, value)) + b"e"
+        case tuple():
+            return b"(" + b"".join(map(python2, value)) + b"t"
+        case dict():
+            return b"}(" + b"".join(python2(it) for pair in value.items() for it in pair) + b"u"
+        case None:
+            return b"N"
+        case np.ndarray():
+            empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + python2((0,))
+            dtype = b"cnumpy\ndtype\n" + python2(("u1", 0, 1)) + b"R"
+            dtype += python2((3, "|", None, None, None, -1, -1, 0)) + b"b"
+            state = b"(" + python2(1) + python2(value.shape) + dtype + python2(0)
+            return empty + python2("b") + b"tR" + state + python2(value.tobytes()) + b"tb"
+
+
+@dataclass(frozen=True)
+class Cifar:
+    load: Callable
+    original: type
+    folder: Path
+    images: dict[str, np.ndarray]
+
+
+@pytest.fixture(params=["cifar10", "cifar100"])
+def cifar(request, places, monkeypatch) -> Cifar:
+    """Un CIFAR de mentira, de dos imágenes por archivo, en sus carpetas y con sus huellas."""
+    original = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[request.param]
+    key = {"cifar10": "labels", "cifar100": "fine_labels"}[request.param]
+    folder, random = places / "mios" / original.base_folder, np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    images = {}
+    for table in ("train_list", "test_list"):
+        digests = []
+        for name, _ in getattr(original, table):
+            images[name] = random.integers(0, 256, (2, 3072), dtype=np.uint8)
+            entry = {"batch_label": name, key: [len(images), 0], "data": images[name]}
+            entry["coarse_labels"] = [19, 19]
+            content = python2_pickle(entry | {"filenames": ["a.png", "b.png"]})
+            (folder / name).write_bytes(content)
+            digests.append([name, hashlib.md5(content).hexdigest()])
+        monkeypatch.setattr(original, table, digests)
+    return Cifar(getattr(data, request.param), original, folder, images)
+
+
+def test_cifar_is_what_its_files_say(cifar):
+    train, test = cifar.load(root=cifar.folder.parent)
+    names = [name for name, _ in cifar.original.train_list]
+    pixels = np.concatenate([cifar.images[name] for name in names])
+    assert train.images.shape == (2 * len(names), 3, 32, 32)
+    assert np.array_equal(train.images.numpy(), pixels.reshape(-1, 3, 32, 32))
+    assert train.labels.tolist() == [n for k in range(len(names)) for n in (k + 1, 0)]
+    assert test.images.shape == (2, 3, 32, 32)
+    assert test.labels.tolist() == [len(names) + 1, 0]
+    assert (
+        len(train.classes)
+        == len(set(train.classes))
+        == {"cifar10": 10, "cifar100": 100}[cifar.load.__name__]
+    )
+    assert torch.equal(cifar.load(root=cifar.folder)[0].images, train.images)  # la carpeta misma
+
+
+@pytest.mark.filterwarnings("ignore:dtype.*align:numpy.exceptions.VisibleDeprecationWarning")
+def test_cifar_is_what_torchvision_reads(cifar, monkeypatch):
+    (cifar.folder / "meta").write_bytes(python2_pickle({"names": [*"ab"]}))
+    digest = hashlib.md5((cifar.folder / "meta").read_bytes()).hexdigest()
+    meta = {"filename": "meta", "key": "names", "md5": digest}
+    monkeypatch.setattr(cifar.original, "meta", meta)
+    for ours, train in zip(cifar.load(root=cifar.folder.parent), (True, False), strict=True):
+        theirs = cifar.original(cifar.folder.parent, train=train)
+        assert np.array_equal(ours.images.permute(0, 2, 3, 1).numpy(), theirs.data)
+        assert ours.labels.tolist() == theirs.targets
+
+
+def test_no_cifar_file_is_unpickled_before_its_digest_is_checked(cifar, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ejecutado",)
+
+    path = cifar.folder / cifar.original.test_list[0][0]
+    content = path.read_bytes()
+    for bad in (pickle.dumps(Payload()), content[:-100], b"", b"<html>404</html>"):
+        path.write_bytes(bad)
+        with pytest.raises(data.DataError, match=rf"{path} no tiene el contenido.*MD5.*bórralo"):
+            cifar.load(root=cifar.folder.parent)
+    assert not (tmp_path / "ejecutado").exists()
+    path.unlink()
+    with pytest.raises(data.DataError, match=rf"en {cifar.folder} falta: {path.name}\. Copia"):
+        cifar.load(root=cifar.folder.parent)
+
+
+def test_cifar_is_downloaded_with_torchvisions_address_and_digest(cifar, places, monkeypatch):
+    calls = []
+
+    def download(url, root, filename, md5):
+        calls.append((url, root, filename, md5))
+        shutil.copytree(cifar.folder, Path(root) / cifar.folder.name)
+
+    with pytest.raises(data.DataError, match=r"no se pudo descargar \(sin red\).*copia cifar-10"):
+        cifar.load()
+    monkeypatch.setattr(data, "download_and_extract_archive", download)
+    monkeypatch.setenv("CNNHISTORY_DATA", str(places / "variable"))
+    for _ in range(2):
+        assert len(cifar.load()[1]) == 2
+    original = cifar.original
+    place = str(places / "variable")
+    assert calls == [(original.url, place, original.filename, original.tgz_md5)]
+
+
+def test_an_archive_already_in_root_is_extracted_without_network(cifar, places, monkeypatch):
+    """Lo que aconseja el error: copiar el .tar.gz, que torchvision comprueba y extrae."""
+    monkeypatch.setattr(data, "download_and_extract_archive", download_and_extract_archive)
+    root = places / "copiado"
+    root.mkdir()
+    with tarfile.open(root / cifar.original.filename, "w:gz") as archive:
+        archive.add(cifar.folder, cifar.folder.name)
+    digest = hashlib.md5((root / cifar.original.filename).read_bytes()).hexdigest()
+    monkeypatch.setattr(cifar.original, "tgz_md5", digest)
+    assert len(cifar.load(root=root)[1]) == 2
+
+
+def test_a_folder_called_like_a_file_is_not_the_dataset(cifar, places):
+    """CIFAR-100 llama «train» y «test» a sus archivos, como tantas carpetas de otros."""
+    for name in ("train", "test"):
+        (places / "otros" / name).mkdir(parents=True)
+    with pytest.raises(data.DataError, match="no se pudo descargar"):
+        cifar.load(root=places / "otros")
+
+
+ENGLISH = """
+apple:manzana aquarium_fish:pez_de_acuario baby:bebé bear:oso beaver:castor bed:cama bee:abeja
+beetle:escarabajo bicycle:bicicleta bottle:botella bowl:tazón boy:niño bridge:puente bus:autobús
+butterfly:mariposa camel:camello can:lata castle:castillo caterpillar:oruga cattle:ganado
+chair:silla chimpanzee:chimpancé clock:reloj cloud:nube cockroach:cucaracha couch:sofá
+crab:cangrejo crocodile:cocodrilo cup:taza dinosaur:dinosaurio dolphin:delfín elephant:elefante
+flatfish:pez_plano forest:bosque fox:zorro girl:niña hamster:hámster house:casa kangaroo:canguro
+keyboard:teclado lamp:lámpara lawn_mower:cortadora_de_césped leopard:leopardo lion:león
+lizard:lagarto lobster:langosta man:hombre maple_tree:arce motorcycle:motocicleta
+mountain:montaña mouse:ratón mushroom:hongo oak_tree:roble orange:naranja orchid:orquídea
+otter:nutria palm_tree:palmera pear:pera pickup_truck:camioneta pine_tree:pino plain:llanura
+plate:plato poppy:amapola porcupine:puercoespín possum:zarigüeya rabbit:conejo raccoon:mapache
+ray:raya road:carretera rocket:cohete rose:rosa sea:mar seal:foca shark:tiburón shrew:musaraña
+skunk:zorrillo skyscraper:rascacielos snail:caracol snake:serpiente spider:araña
+squirrel:ardilla streetcar:tranvía sunflower:girasol sweet_pepper:pimiento table:mesa tank:tanque
+telephone:teléfono television:televisor tiger:tigre tractor:tractor train:tren trout:trucha
+tulip:tulipán turtle:tortuga wardrobe:ropero whale:ballena willow_tree:sauce wolf:lobo
+woman:mujer worm:gusano
+"""
+
+
+def test_the_classes_of_cifar100_translate_the_english_ones_in_their_order():
+    pairs = dict(pair.split(":") for pair in ENGLISH.split())
+    assert list(pairs) == sorted(pairs)  # el orden de las etiquetas es el alfabético en inglés
+    assert [name.replace("_", " ") for name in pairs.values()] == list(data.CIFAR100_CLASSES)
+
+
+# --- Imágenes al azar ----------------------------------------------------------------------------
+
+
+def test_synthetic_data_has_the_shape_and_classes_asked_for_and_repeats():
+    dataset = data.synthetic(200, (3, 8, 6), 7, seed=1)
+    assert dataset.images.shape == (200, 3, 8, 6)
+    assert set(dataset.labels.tolist()) == set(range(7))
+    assert len(dataset.classes) == 7
+    assert (int(dataset.images.min()), int(dataset.images.max())) == (0, 255)
+    again, other = data.synthetic(200, (3, 8, 6), 7, seed=1), data.synthetic(200, (3, 8, 6), 7)
+    assert torch.equal(again.images, dataset.images)
+    assert torch.equal(again.labels, dataset.labels)
+    assert not torch.equal(other.images, dataset.images)
+    assert len(data.Batches(dataset, 64)) == 4
+
+
+@pytest.mark.parametrize(
+    "arguments", [(0, (1, 2, 2), 3), (5, (1, 2), 3), (5, (1, 0, 2), 3), (5, (1, 2, 2), 0)]
+)
+def test_synthetic_refuses_impossible_sizes(arguments):
+    with pytest.raises(ValueError, match=r"forma \(C, H, W\) de tamaños positivos; llegaron"):
+        data.synthetic(*arguments)
+
+
 # --- Dataset, reparto, normalización -------------------------------------------------------------
 
 
@@ -501,3 +771,67 @@ def test_batches_refuse_nothing_and_less():
     for size in (0, -1):
         with pytest.raises(ValueError, match=f"llegó {size}"):
             data.Batches(tiny(), size)
+
+
+# --- Un lote entre varios procesos ---------------------------------------------------------------
+
+
+def test_a_single_process_gets_what_it_always_got():
+    dataset = tiny()
+    alone = data.Batches(dataset, 16, shuffle=True, seed=4, shard=(0, 1))
+    generator = torch.Generator().manual_seed(4)
+    for _ in range(2):
+        expected = torch.randperm(50, generator=generator)
+        for (images, labels), indices in zip(alone, expected.split(16), strict=True):
+            assert torch.equal(images, dataset.images[indices].float() / 255)
+            assert torch.equal(labels, dataset.labels[indices])
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+@pytest.mark.parametrize("batch_size", [4, 6, 16, 64])
+def test_in_training_shards_are_equal_contiguous_and_only_leave_the_remainder(world, batch_size):
+    dataset = tiny()
+    shards = [
+        data.Batches(dataset, batch_size, shuffle=True, seed=2, shard=(rank, world))
+        for rank in range(world)
+    ]
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(2):
+        expected = torch.randperm(50, generator=generator).split(batch_size)
+        usable = [b[: len(b) // world * world].tolist() for b in expected if len(b) >= world]
+        passes = [[order([batch]) for batch in shard] for shard in shards]
+        assert {len(shard) for shard in shards} == {len(usable)}
+        assert [[*chain(*parts)] for parts in zip(*passes, strict=True)] == usable
+        for parts in zip(*passes, strict=True):
+            assert len({len(part) for part in parts}) == 1
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("batch_size", [1, 3, 16, 49, 64])
+def test_in_evaluation_shards_miss_and_repeat_nothing(world, batch_size):
+    dataset = tiny()
+    shards = [data.Batches(dataset, batch_size, shard=(rank, world)) for rank in range(world)]
+    seen = []
+    for shard in shards:
+        batches = list(shard)
+        assert len(shard) == len(batches)
+        assert all(len(labels) for _, labels in batches)
+        seen += order(batches)
+        for images, labels in batches:
+            assert [n % 5 for n in order([(images, labels)])] == labels.tolist()
+    assert sorted(seen) == [*range(50)]
+    assert max(map(len, shards)) == -(-50 // batch_size)
+
+
+@pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (2, 2), (0, 0), (0,), (0, 1, 2), (0.0, 2)])
+def test_an_impossible_shard_is_refused(shard):
+    with pytest.raises(ValueError, match=r"par \(rango, procesos\).*llegó"):
+        data.Batches(tiny(), 8, shard=shard)
+
+
+def test_training_batches_that_do_not_reach_every_process_are_refused():
+    with pytest.raises(ValueError, match="un lote de 3 no se puede repartir entre 4 procesos"):
+        data.Batches(tiny(), 3, shuffle=True, shard=(0, 4))
+    with pytest.raises(ValueError, match="un lote de 2 no se puede repartir entre 3 procesos"):
+        data.Batches(tiny()[:2], 8, shuffle=True, shard=(0, 3))
+    assert len(data.Batches(tiny()[:2], 8, shard=(2, 3))) == 0
