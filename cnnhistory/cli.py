@@ -135,7 +135,6 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
             checkpoints=keeper,
             on_epoch=report,
             on_batch=progress.update,
-
         )
     if speaks and result.test:
         print(f"prueba: {_scores(result.test)}")
@@ -145,7 +144,7 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     described = experiment.Experiment(
-        options.name, options.data, options.subset, options.seed, batch_size=options.batch_size
+        options.name, options.dataset, options.subset, options.seed, batch_size=options.batch_size
     )
     parts = described.parts(options.device)
     model = models.create(options.name, num_classes=parts.num_classes, in_channels=parts.channels)
@@ -160,7 +159,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             f"los pesos de {options.weights} no son de {options.name} con {parts.num_classes} "
             f"clases y {parts.channels} canales: revisa la red y los datos"
         ) from None
-    model = model.to(options.device, memory_format=torch.channels_last)
+    model = model.to(options.device).to(memory_format=torch.channels_last)
     for name, batches in (("validación", parts.validation), ("prueba", parts.test)):
         if batches:
             print(f"{name}: {_scores(training.evaluate(model, batches))}")
@@ -267,8 +266,14 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="RED", help="nombre en el catálogo")
     sources = ", ".join([*experiment.SOURCES, "synthetic"])
     for flag, metavar, kind, default, meaning in (
-        ("--data", "DATOS", str, "fashion", f"{sources}, o una carpeta con train y val"),
-        ("--subset", "mini|full", _one_of(("mini", "full")), "mini", "10\u202f000 imágenes, o todas"),
+        ("--dataset", "DATOS", str, "fashion", f"{sources}, o una carpeta con train y val"),
+        (
+            "--subset",
+            "mini|full",
+            _one_of(("mini", "full")),
+            "mini",
+            "10\u202f000 imágenes, o todas",
+        ),
         ("--seed", "N", _seed, 0, "semilla de pesos, lotes y reparto"),
         ("--batch-size", "N", _positive_integer, 128, "imágenes por lote"),
         ("--device", "DISPOSITIVO", _device, _best_device(), "dispositivo de torch"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
@@ -47,7 +48,7 @@ class Experiment:
 
     Attributes:
         name: Red del catálogo.
-        data: Nombre en `SOURCES`, ``"synthetic"`` (ruido, para medir velocidad), o la carpeta de
+        dataset: Nombre en `SOURCES`, ``"synthetic"`` (ruido, para medir velocidad), o la carpeta de
             un árbol de fotos con ``train`` y ``val``.
         subset: De Fashion-MNIST, ``"mini"`` o ``"full"``.
         seed: Semilla de los pesos, los lotes y el reparto.
@@ -65,7 +66,7 @@ class Experiment:
     """
 
     name: str
-    data: str = "fashion"
+    dataset: str = "fashion"
     subset: str = "mini"
     seed: int = 0
     epochs: int = 5
@@ -80,7 +81,7 @@ class Experiment:
     compile: bool = False
     workers: int = 0
 
-    def recipe(self) -> dict[str, object]:
+    def recipe(self) -> dict[str, Any]:
         """Lo que identifica al entrenamiento, con valores de JSON, para `Checkpoints`."""
         recipe = dataclasses.asdict(self) | {"lr": self.lr or models.find(self.name).lr}
         del recipe["workers"]  # no cambia los bits
@@ -100,13 +101,13 @@ class Experiment:
             DataError: Si los datos faltan o están dañados.
         """
         card = models.find(self.name)
-        if self.data in SOURCES:
-            arguments = (self.subset,) if self.data == "fashion" else ()
-            return self._from_memory(SOURCES[self.data](*arguments), card, device)
-        if self.data == "synthetic":
+        if self.dataset in SOURCES:
+            arguments = (self.subset,) if self.dataset == "fashion" else ()
+            return self._from_memory(SOURCES[self.dataset](*arguments), card, device)
+        if self.dataset == "synthetic":
             noise = partial(data.synthetic, shape=card.input_shape, num_classes=card.num_classes)
             return self._from_memory((noise(5000), noise(1000, seed=1)), card, device)
-        return self._from_disk(Path(self.data), card, device)
+        return self._from_disk(Path(self.dataset), card, device)
 
     def _from_memory(
         self, whole: tuple[data.Dataset, data.Dataset], card: models.Card, device: str
@@ -131,7 +132,12 @@ class Experiment:
         ]
         channels, num_classes = train.images.shape[1], len(train.classes)
         return Parts(
-            self._mixed(batches[0], num_classes), *batches[1:], len(train), channels, num_classes
+            self._mixed(batches[0], num_classes),
+            batches[1],
+            batches[2],
+            len(train),
+            channels,
+            num_classes,
         )
 
     def _from_disk(self, root: Path, card: models.Card, device: str) -> "Parts":
@@ -236,7 +242,8 @@ def run(
     torch.manual_seed(experiment.seed)
     model = models.create(
         experiment.name, num_classes=parts.num_classes, in_channels=parts.channels
-    ).to(device, memory_format=torch.channels_last)
+    )
+    model = model.to(device).to(memory_format=torch.channels_last)
     if experiment.compile:
         model.compile(mode="reduce-overhead" if device.startswith("cuda") else "default")
     if distributed.rank():  # los pesos son los mismos en todos; el dropout y la aumentación, no

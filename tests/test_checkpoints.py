@@ -243,6 +243,35 @@ def test_killed_while_saving_and_resumed_is_bit_for_bit_uninterrupted(tmp_path, 
     assert not [*tmp_path.glob("*.partial")]
 
 
+@pytest.mark.lento
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows no tiene fork")
+def test_killed_twenty_times_it_ends_in_the_same_bits(tmp_path):
+    """Con normalización por lotes, aumentación y mezcla: estadísticas y azar que reponer."""
+    script = [sys.executable, os.path.join(os.path.dirname(__file__), "killing.py")]
+    recipe = ["train", "lenet5_bn", "--epochs", "90", "--seed", "2", "--batch-size", "120"]
+    recipe += ["--augment", "compose", "--mix", "cutmix", "--clip-norm", "1"]
+    said = {}
+    for name, times in (("entera", 0), ("muerta", 20)):
+        (tmp_path / name).mkdir()
+        command = [*script, str(times), "7", str(tmp_path / name), "--", *recipe]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert ended.returncode == 0, ended.stderr
+        said[name] = json.loads(ended.stdout.splitlines()[-1])
+    assert len(said["muerta"]) == 20
+    assert len({epochs for epochs, _ in said["muerta"]}) >= 10  # en momentos de verdad distintos
+    logs = [
+        [
+            {**json.loads(line), "seconds": 0, "images_per_second": 0}
+            for line in (tmp_path / name / "log.jsonl").read_text().splitlines()
+        ]
+        for name in said
+    ]
+    assert len(logs[0]) == 90
+    assert logs[0] == logs[1]
+    weights = [(tmp_path / name / "last.safetensors").read_bytes() for name in said]
+    assert weights[0] == weights[1]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="necesita CUDA")
 def test_it_trains_and_resumes_on_the_gpu(tmp_path):
     model = models.create("lenet5_modern", num_classes=3).cuda()

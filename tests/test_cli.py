@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import cnnhistory
-from cnnhistory import cli, data, models, training
+from cnnhistory import cli, data, experiment, models, training
 
 torch.set_num_threads(1)
 
@@ -23,11 +23,11 @@ def few(monkeypatch):
     train, test = data.fashion_mnist()
     asked = []
 
-    def fashion_mnist(subset="mini", root=None):
+    def fashion_mnist(subset):
         asked.append(subset)
         return train[:300], test[:100]
 
-    monkeypatch.setattr(data, "fashion_mnist", fashion_mnist)
+    monkeypatch.setattr(experiment, "SOURCES", {"fashion": fashion_mnist})
     return asked
 
 
@@ -102,7 +102,7 @@ def test_an_unknown_network_suggests_and_fails(command, capsys, few):
 
 MISTAKES = {
     "": "cnnhistory: falta ORDEN",
-    "foo": "ORDEN: no existe «foo»; hay list, show y train",
+    "foo": "ORDEN: no existe «foo»; hay list, show, train y evaluate",
     "show": "cnnhistory show: falta RED",
     "list sobra": "no conozco el argumento sobra",
     "show lenet5 --verbose": "no conozco el argumento --verbose",
@@ -120,7 +120,7 @@ MISTAKES = {
     "train lenet5 --subset medio": "--subset: debe ser mini o full; llegó «medio»",
     "train lenet5 --device nada": "--device: torch no puede usar aquí el dispositivo «nada»",
     "train lenet5 --device meta": "--device: torch no puede usar aquí el dispositivo «meta»",
-    "train lenet5 --se 1 --s 2": "--s es ambigua: puede ser --seed, --subset",
+    "train lenet5 --se 1 --s 2": "--s es ambigua: puede ser --subset, --seed, --schedule",
     "train lenet5 --resume=3": "--resume: no lleva valor, y llegó '3'",
 }
 
@@ -184,7 +184,7 @@ def test_train_writes_weights_log_and_stable_lines(few, tmp_path, capsys):
 
     model = models.create("lenet5_modern", num_classes=10, in_channels=1)
     model.load_state_dict(load_file(path), strict=True)
-    train, test_set = data.fashion_mnist()
+    train, test_set = experiment.SOURCES["fashion"]("mini")
     kept, _ = data.split(train, 0.1, seed=3)
     batches = data.Batches(test_set, 128, transform=data.normalization(kept))
     assert f"{training.evaluate(model, batches).loss:.4f}" in test
@@ -271,14 +271,14 @@ def test_data_and_disk_problems_are_one_line(few, monkeypatch, tmp_path, capsys)
     def broken(_subset):
         raise data.DataError("falta el archivo x")
 
-    monkeypatch.setattr(data, "fashion_mnist", broken)
+    monkeypatch.setattr(experiment, "SOURCES", {"fashion": broken})
     assert cli.main(["train", "lenet5"]) == 1
     assert capsys.readouterr().err == "cnnhistory: falta el archivo x\n"
 
 
 def test_a_divergence_is_one_line(few, capsys):
     assert cli.main(["train", "lenet5_modern", "--epochs", "2", "--lr", "1e30"]) == 1
-    assert "la pérdida dejó de ser finita en la época 1" in capsys.readouterr().err
+    assert "época 1: la pérdida dejó de ser finita en el lote 2 de 3" in capsys.readouterr().err
 
 
 class Terminal:
