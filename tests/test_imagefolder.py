@@ -376,10 +376,15 @@ def test_workers_carry_no_list_of_files_and_leave_with_their_owner(original):
     assert not {child.pid for child in multiprocessing.active_children()} & own
 
 
+def test_memory_is_pinned_only_for_cuda(original):
+    assert loader(original, device="cuda:0")._loader.pin_memory
+    assert not loader(original)._loader.pin_memory
+    assert not loader(original, device="meta")._loader.pin_memory
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="necesita CUDA")
-def test_on_the_gpu_batches_come_from_pinned_memory_and_are_the_same(original):
+def test_batches_are_the_same_on_the_gpu(original):
     there = loader(original, train=True, workers=2, device="cuda")
-    assert there._loader.pin_memory
     images, labels = one_pass(there)
     assert images.device.type == labels.device.type == "cuda"
     expected = one_pass(loader(original, train=True))
