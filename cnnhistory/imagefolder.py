@@ -254,7 +254,10 @@ def _scan(
     if not folder.is_dir():
         kind = "no es una carpeta" if folder.exists() else "no existe la carpeta"
         raise DataError(f"{kind}: {folder}. Debe contener una carpeta de imágenes por clase")
-    entries = sorted(folder.iterdir())
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        raise DataError(f"no se pudo leer la carpeta {folder}: revisa sus permisos") from None
     _refuse_broken_links(str(entry) for entry in entries if entry.is_symlink())
     if {"train", "val"} <= {entry.name for entry in entries}:
         raise DataError(
@@ -271,8 +274,8 @@ def _scan(
     empty = [name for name, count in zip(tree.classes, counts, strict=True) if not count]
     if empty:
         raise DataError(
-            f"en {folder} hay clases sin imágenes ({_some(empty)}): agrégaselas o borra sus "
-            f"carpetas. Se leen las terminadas en {', '.join(IMG_EXTENSIONS)}"
+            f"en {folder} hay clases sin imágenes ({_some(empty)}): agrégaselas, revisa sus "
+            f"permisos o borra sus carpetas. Se leen las terminadas en {', '.join(IMG_EXTENSIONS)}"
         )
     if expected is not None and list(expected) != tree.classes:
         missing = [name for name in expected if name not in tree.class_to_idx]

@@ -450,6 +450,15 @@ def test_a_missing_folder_a_file_and_an_empty_folder(tmp_path):
         loader(str(tmp_path))
 
 
+def test_a_forbidden_folder_is_named(original, monkeypatch):
+    def denied(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", denied)  # quien prueba como root puede leerlo todo
+    with pytest.raises(data.DataError, match=rf"no se pudo leer la carpeta {original}: revisa"):
+        loader(original)
+
+
 def test_empty_classes_are_named(tree):
     (tree / "pez").mkdir()
     (tree / "zorro/vacía").mkdir(parents=True)
