@@ -10,7 +10,6 @@ que aquí no hay procesos auxiliares: las imágenes viven en el dispositivo como
 import gzip
 import hashlib
 import http.client
-import io
 import json
 import math
 import os
@@ -597,17 +596,9 @@ def _read_cifar(path: Path, md5: str) -> tuple[Tensor, Tensor]:
             f"{path} no tiene el contenido esperado (MD5 {md5[:12]}…): está truncado o fue "
             f"modificado; {_remedy(path)}"
         )
-    entry = _Python2Unpickler(io.BytesIO(content), encoding="latin1").load()
+    entry = pickle.loads(content, encoding="latin1")  # los escribió Python 2
     labels = entry["labels"] if "labels" in entry else entry["fine_labels"]
     return torch.from_numpy(entry["data"]).view(-1, 3, 32, 32), torch.tensor(labels)
-
-
-class _Python2Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) == ("numpy", "dtype"):
-            # numpy avisa desde la 2.4 si llegan los 0 y 1 de Python 2 donde van booleanos.
-            return lambda code, align, copy: np.dtype(code, bool(align), bool(copy))
-        return super().find_class(module, name)
 
 
 def _compressed_or_not(path: Path) -> Path:

@@ -477,7 +477,6 @@ def test_cifar_is_what_its_files_say(cifar):
     assert torch.equal(cifar.load(root=cifar.folder)[0].images, train.images)  # la carpeta misma
 
 
-@pytest.mark.filterwarnings("ignore:dtype.*align:numpy.exceptions.VisibleDeprecationWarning")
 def test_cifar_is_what_torchvision_reads(cifar, monkeypatch):
     (cifar.folder / "meta").write_bytes(python2_pickle({"names": [*"ab"]}))
     digest = hashlib.md5((cifar.folder / "meta").read_bytes()).hexdigest()
@@ -540,6 +539,14 @@ def test_a_folder_called_like_a_file_is_not_the_dataset(cifar, places):
     """CIFAR-100 llama «train» y «test» a sus archivos, como tantas carpetas de otros."""
     for name in ("train", "test"):
         (places / "otros" / name).mkdir(parents=True)
+    with pytest.raises(data.DataError, match="no se pudo descargar"):
+        cifar.load(root=places / "otros")
+
+
+def test_part_of_a_dataset_loose_in_root_is_somebody_elses(cifar, places):
+    """Solo en su carpeta se puede decir que falta un archivo: suelto, «test» es cualquier cosa."""
+    (places / "otros").mkdir()
+    (places / "otros" / cifar.original.test_list[0][0]).touch()
     with pytest.raises(data.DataError, match="no se pudo descargar"):
         cifar.load(root=places / "otros")
 
