@@ -447,6 +447,8 @@ def _check_batches(model: nn.Module, batches: Loader) -> None:
     device = next(model.parameters()).device
     with _peeking(batches, device), _evaluating(model), torch.inference_mode():
         first = next(iter(batches), None) if len(batches) else None
+        if first is None and distributed.rank() > 0:
+            return  # con pocas imágenes que evaluar, a este proceso puede no tocarle ninguna
         if first is None:
             raise ValueError("no hay lotes: los de entrenamiento o los de validación están vacíos")
         images, labels = first
