@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -93,11 +94,17 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    if distributed.launched():
-        with distributed.session(options.device) as device:
+    together = distributed.session(options.device) if distributed.launched() else None
+    with together or nullcontext(options.device) as device:
+        try:
             _train_on(device, options)
-    else:
-        _train_on(options.device, options)
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            raise ValueError(
+                f"torch.compile no pudo con la red aquí ({str(error).splitlines()[0]}): instala un "
+                "compilador de C++, en Debian g++, o quita --compile"
+            ) from None
 
 
 def _train_on(device: str, options: argparse.Namespace) -> None:
