@@ -121,7 +121,7 @@ class DenseNet(nn.Module):
 
 
 class DenseNetMini(DenseNet):
-    """DenseNet-BC a escala de 28×28: tres bloques de cinco capas, con crecimiento 12.
+    """DenseNet-BC a escala de 28×28: tres bloques de 2, 4 y 6 capas, con crecimiento 12.
 
     Args:
         num_classes: Clases.
@@ -129,7 +129,7 @@ class DenseNetMini(DenseNet):
     """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
-        super().__init__((5, 5, 5), 12, num_classes, in_channels)
+        super().__init__((2, 4, 6), 12, num_classes, in_channels)
         # El tronco de ImageNet dejaría 7×7 antes del primer bloque; este deja 14×14.
         self.stem = nn.Conv2d(in_channels, 24, kernel_size=3, stride=2, padding=1, bias=False)
         he_normal(self)

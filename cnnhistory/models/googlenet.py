@@ -218,24 +218,25 @@ class GoogLeNetMini(nn.Module):
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            conv_relu(in_channels, 24, 5),  # (N, 24, 28, 28)
-            nn.MaxPool2d(3, stride=2, ceil_mode=True),  # (N, 24, 14, 14)
+            conv_relu(in_channels, 16, 5),  # (N, 16, 28, 28)
+            nn.MaxPool2d(3, stride=2, ceil_mode=True),  # (N, 16, 14, 14)
             LocalResponseNorm(),
-            conv_relu(24, 24, 1),
-            conv_relu(24, 48, 3),  # (N, 48, 14, 14)
+            conv_relu(16, 16, 1),
+            conv_relu(16, 48, 3),  # (N, 48, 14, 14)
+            nn.MaxPool2d(3, stride=2, ceil_mode=True),  # (N, 48, 7, 7)
             LocalResponseNorm(),
         )
         self.stage3 = nn.Sequential(
-            Inception(48, (16, (24, 32), (8, 16), 16)),  # (N, 80, 14, 14)
-            Inception(80, (24, (32, 48), (8, 24), 24)),  # (N, 120, 14, 14)
-            nn.MaxPool2d(3, stride=2, ceil_mode=True),  # (N, 120, 7, 7)
+            Inception(48, (16, (24, 32), (8, 16), 16)),  # (N, 80, 7, 7)
+            Inception(80, (24, (32, 48), (8, 24), 24)),  # (N, 120, 7, 7)
+            nn.MaxPool2d(3, stride=2, ceil_mode=True),  # (N, 120, 3, 3)
         )
         self.stage4 = nn.Sequential(
-            Inception(120, (48, (48, 96), (12, 32), 32)),  # (N, 208, 7, 7)
-            Inception(208, (64, (56, 112), (16, 32), 32)),  # (N, 240, 7, 7)
+            Inception(120, (48, (48, 96), (12, 32), 32)),  # (N, 208, 3, 3)
+            Inception(208, (64, (56, 112), (16, 32), 32)),  # (N, 240, 3, 3)
         )
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.4), nn.Linear(240, num_classes)
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(240, num_classes)
         )
         he_normal(self)
 

@@ -99,14 +99,14 @@ class NiNMini(nn.Sequential):
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
         super().__init__(
-            NiNBlock(in_channels, (24, 24, 24), kernel_size=5),  # (N, 24, 28, 28)
-            nn.MaxPool2d(3, stride=2, ceil_mode=True),  # (N, 24, 14, 14)
+            NiNBlock(in_channels, (24, 16, 16), kernel_size=5),  # (N, 16, 28, 28)
+            nn.MaxPool2d(3, stride=2, ceil_mode=True),  # (N, 16, 14, 14)
             nn.Dropout(0.2),
-            NiNBlock(24, (64, 64, 64), kernel_size=5),
-            nn.AvgPool2d(3, stride=2, ceil_mode=True),  # (N, 64, 7, 7)
+            NiNBlock(16, (48, 48, 48), kernel_size=5),
+            nn.AvgPool2d(3, stride=2, ceil_mode=True),  # (N, 48, 7, 7)
             nn.Dropout(0.2),
             # Sin la última ReLU: en una red tan chica apaga clases enteras.
-            *list(NiNBlock(64, (96, 96, num_classes), kernel_size=3))[:-1],
+            *list(NiNBlock(48, (96, 96, num_classes), kernel_size=3))[:-1],
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )

@@ -252,7 +252,16 @@ class ResNetMini(CifarResNet):
     Args:
         num_classes: Clases.
         in_channels: Canales de la imagen.
+        block: Construye un bloque; recibe canales de entrada, de salida y paso.
     """
 
-    def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
-        super().__init__(2, num_classes, in_channels)
+    def __init__(
+        self, num_classes: int = 10, in_channels: int = 1, block: Block = CifarResidualBlock
+    ) -> None:
+        super().__init__(2, num_classes, in_channels, block)
+        # Como en la de ImageNet, el tronco baja el tamaño: los bloques cuestan la cuarta parte.
+        self.stem = nn.Sequential(
+            conv_bn(in_channels, 16, 3, stride=2),  # (N, 16, 14, 14)
+            nn.ReLU(),
+        )
+        he_normal(self)

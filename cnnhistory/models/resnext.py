@@ -67,13 +67,12 @@ class ResNeXtMini(nn.Module):
         super().__init__()
         block = partial(ResNeXtBlock, cardinality=8, bottleneck_width=16)
         self.stem = nn.Sequential(
-            conv_bn(in_channels, 32, 3),
+            conv_bn(in_channels, 32, 3, stride=2),  # (N, 32, 14, 14)
             nn.ReLU(),
-            nn.MaxPool2d(2),  # (N, 32, 14, 14)
         )
-        self.stages = residual_stages(block, 32, ((2, 64), (2, 192)))  # (N, 192, 7, 7)
+        self.stages = residual_stages(block, 32, ((2, 64), (2, 128)))  # (N, 128, 7, 7)
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(192, num_classes)
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, num_classes)
         )
         he_normal(self)
 

@@ -15,8 +15,8 @@ from cnnhistory.models.resnet import (
     RESNET152,
     Block,
     CifarResidualBlock,
-    CifarResNet,
     ResNet,
+    ResNetMini,
     conv_bn,
     residual_stages,
 )
@@ -189,7 +189,7 @@ class SEResidualBlock(CifarResidualBlock):
         self.residual.append(SqueezeExcitation(out_channels, reduction=4))
 
 
-class SENetMini(CifarResNet):
+class SENetMini(ResNetMini):
     """SENet a escala de 28×28: la ResNet mini con una compuerta en cada bloque.
 
     Args:
@@ -198,4 +198,4 @@ class SENetMini(CifarResNet):
     """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
-        super().__init__(2, num_classes, in_channels, SEResidualBlock)
+        super().__init__(num_classes, in_channels, SEResidualBlock)

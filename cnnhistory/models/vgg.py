@@ -97,18 +97,18 @@ class VGGMini(nn.Module):
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
-            vgg_block(2, in_channels, 24),  # (N, 24, 14, 14)
-            vgg_block(2, 24, 48),  # (N, 48, 7, 7)
-            vgg_block(2, 48, 80),  # (N, 80, 3, 3)
+            vgg_block(2, in_channels, 16),  # (N, 16, 14, 14)
+            vgg_block(2, 16, 32),  # (N, 32, 7, 7)
+            vgg_block(2, 32, 64),  # (N, 64, 3, 3)
         )
         self.classifier = nn.Sequential(
-            nn.Flatten(),  # (N, 720)
-            nn.Linear(80 * 3 * 3, 128),
+            nn.Flatten(),  # (N, 576)
+            nn.Linear(64 * 3 * 3, 128),
             nn.ReLU(),
-            nn.Dropout(0.5),
+            nn.Dropout(0.2),
             nn.Linear(128, 128),
             nn.ReLU(),
-            nn.Dropout(0.5),
+            nn.Dropout(0.2),
             nn.Linear(128, num_classes),
         )
         he_normal(self)

@@ -77,24 +77,24 @@ class ZFNetMini(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(3, stride=2, padding=1),  # (N, 32, 14, 14)
             LocalResponseNorm(),
-            nn.Conv2d(32, 64, kernel_size=5, padding=2),  # (N, 64, 14, 14)
+            nn.Conv2d(32, 64, kernel_size=5, stride=2, padding=2),  # (N, 64, 7, 7)
             nn.ReLU(),
-            nn.MaxPool2d(3, stride=2, padding=1),  # (N, 64, 7, 7)
+            nn.MaxPool2d(3, stride=2, padding=1),  # (N, 64, 4, 4)
             LocalResponseNorm(),
-            nn.Conv2d(64, 72, kernel_size=3, padding=1),  # (N, 72, 7, 7)
+            nn.Conv2d(64, 96, kernel_size=3, padding=1),  # (N, 96, 4, 4)
             nn.ReLU(),
-            nn.Conv2d(72, 72, kernel_size=3, padding=1),
+            nn.Conv2d(96, 96, kernel_size=3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(72, 48, kernel_size=3, padding=1),  # (N, 48, 7, 7)
+            nn.Conv2d(96, 64, kernel_size=3, padding=1),  # (N, 64, 4, 4)
             nn.ReLU(),
-            nn.MaxPool2d(3, stride=2),  # (N, 48, 3, 3)
+            nn.MaxPool2d(3, stride=2, padding=1),  # (N, 64, 2, 2)
         )
         self.classifier = nn.Sequential(
-            nn.Flatten(),  # (N, 432)
-            nn.Dropout(0.5),
-            nn.Linear(48 * 3 * 3, 128),
+            nn.Flatten(),  # (N, 256)
+            nn.Dropout(0.2),
+            nn.Linear(64 * 2 * 2, 128),
             nn.ReLU(),
-            nn.Dropout(0.5),
+            nn.Dropout(0.2),
             nn.Linear(128, 128),
             nn.ReLU(),
             nn.Linear(128, num_classes),
