@@ -38,8 +38,10 @@ seed = 0
 tiny = torch.arange(1, 10).view(3, 3)
 padded = F.pad(tiny, (1, 1, 1, 1))
 moved = padded[0:3, 2:5]  # la ventana, arriba a la derecha
+print("original   reflejada   movida")
 for rows in zip(tiny.tolist(), tiny.flip(1).tolist(), moved.tolist(), strict=True):
     print("      ".join(" ".join(map(str, row)) for row in rows))
+print()
 
 windows = padded.unfold(0, 3, 1).unfold(1, 3, 1).reshape(-1, 3, 3)
 print(f"recortes: {len(windows.unique(dim=0))}")
@@ -54,7 +56,7 @@ assert len(windows.unique(dim=0)) == 9
 
 # %%
 train_set, _ = data.fashion_mnist("mini")
-boot = train_set.images[train_set.labels == 9][:1].float() / 255
+boot = train_set.images[train_set.labels == train_set.classes.index("botín")][:1].float() / 255
 
 torch.manual_seed(seed)
 draws = nn.Sequential(augmentation.batched("crop"), augmentation.batched("flip"))(
@@ -146,7 +148,7 @@ plotting.image_grid(torch.cat(mixed), titles, columns=5, size=1.1)
 # | 2012 | AlexNet[^alexnet] | Recortes de 224×224 de fotos de 256×256, y sus reflejos; y un cambio de color. |
 # | 2014 | VGG[^vgg] | *Scale jittering*: antes de recortar, la foto se reescala al azar, con el lado menor entre 256 y 512. |
 # | 2014 | GoogLeNet[^googlenet] | Recortes de entre el 8 y el 100 % del área, con razón entre 3/4 y 4/3. Sus autores lo comprobaron ya pasada la competencia. Son todavía los valores por omisión de torchvision. |
-# | 2017 | Random Erasing[^erasing] | Borra un rectángulo. En Fashion-MNIST, con una red ancha, de 95.9 a 96.3 % de acierto. |
+# | 2017 | Random Erasing[^erasing] | Borra un rectángulo. Con una red residual ancha, el error en Fashion-MNIST baja de 4.01 a 3.65 %. |
 # | 2017 | MixUp[^mixup] | Mezcla dos fotos y sus etiquetas. |
 # | 2019 | CutMix[^cutmix] | Pega un pedazo. Con una ResNet-50, el error top-1 en ImageNet baja de 23.68 a 21.40 %. |
 #
@@ -262,8 +264,8 @@ print(f"razón: {slow / fast:.0f}")
 assert slow > 3 * fast
 
 # %% [markdown]
-# En una GPU la diferencia es mayor todavía, porque el lote no sale de ella. Con fotos grandes, en cambio, manda
-# leer y descomprimir el archivo, y lo de siempre vuelve a ser lo mejor:
+# Y si el lote vive en una GPU, no tiene que salir de ella. Con fotos grandes, en cambio, lo que tarda es leer y
+# descomprimir el archivo, y aumentar imagen por imagen en los procesos que leen vuelve a ser lo natural:
 # [`imagefolder`](../api/imagefolder.md#cnnhistory.imagefolder) lo hace así.
 #
 # ## ¿Sirve? Mil prendas, tres semillas { #medida }
@@ -375,7 +377,8 @@ for recipe, label in LABELS.items():
 
 assert gap["crop"] < gap["none"] - 0.03
 assert gap["compose"] < gap["none"] - 0.03
-assert average("compose") < average("none") - 0.01  # con pocas épocas, la más fuerte hace daño
+assert max(map(average, LABELS)) < average("none") + 0.015  # ninguna gana con claridad
+assert max(average("crop"), average("compose")) < average("none") - 0.01
 
 # %% [markdown]
 # Léela dos veces, porque no dice lo que se suele prometer.
@@ -383,10 +386,12 @@ assert average("compose") < average("none") - 0.01  # con pocas épocas, la más
 # - **La brecha se cierra.** Sin aumentación la red acierta casi todas las suyas y tropieza con las demás. Con
 #   `crop` o `compose`, las dos columnas se acercan.
 # - **Pero se acerca la de arriba.** La brecha se cierra porque la red ya no puede memorizar, no porque acierte
-#   más. Las dos recetas que mueven las prendas incluso *pierden* en validación: la red ha visto cada prenda pocas
-#   veces, y cada vez en otro lugar. Le falta tiempo; enseguida se lo damos.
-# - **Las demás, empatan.** Sus diferencias caben en la desviación entre semillas. Con una sola semilla podrías
-#   anunciar la ganadora que quisieras.
+#   más: en validación ninguna receta le gana con claridad a no hacer nada.
+# - **Las dos que mueven las prendas pierden.** La red ha visto cada prenda pocas veces, y cada vez en otro lugar.
+#   Le falta tiempo; enseguida se lo damos.
+#
+# Y un aviso: con una sola semilla, donde las recetas se separan por menos que su desviación, podrías anunciar la
+# ganadora que quisieras.
 #
 # ¿Y entonces, para qué? Mira los otros tres exámenes.
 
@@ -433,7 +438,7 @@ for recipe in ("none", "crop"):
         curve = curves[recipe, number] = []
 
         def watch(epoch, net, few=few, val=val, normalize=normalize, curve=curve):
-            if epoch % 5 == 0:
+            if epoch in (2, 5, 10, 20, 30, 40, LONG):
                 curve.append((epoch, exam(net, few, normalize), exam(net, val, normalize)))
 
         fit(few, normalize, recipe, number, LONG, watch)
@@ -548,13 +553,14 @@ print(
 assert reading["none"].top1 > 0.9
 assert reading["crop"].top1 > 0.9
 assert 0.35 < reading["flip"].top1 < 0.7
+assert reading["flip"].loss > math.log(2) - 0.03
 assert ((pairs > 0.5) == is_b_or_d).float().mean() > 0.9
 
 # %% [markdown]
 # Una b reflejada es una d. La receta le enseñó a la red imágenes idénticas con etiquetas contrarias, y la red
 # hizo lo único honesto: decir «b o d, mitad y mitad». Sabe si el palo sube o baja; de qué lado está, le dijimos que
-# no importa. Nada falló, nada avisó, y no hay época que lo arregle. Mira la pérdida: se queda cerca de $\ln 2 =
-# 0.693$, lo que paga quien duda entre dos.
+# no importa. Nada falló, nada avisó, y no hay época que lo arregle: la pérdida no puede bajar de $\ln 2 = 0.693$,
+# que es lo que paga quien duda entre dos.
 #
 # Pasa con dígitos, con texto, con señales de tránsito que dicen «a la izquierda», con la mano derecha, con
 # radiografías (el corazón está a un lado). Antes de usar una receta, mírala en tus imágenes y pregúntate **si tú
@@ -654,23 +660,23 @@ assert black < -0.5
 # %% [markdown]
 # ### Aumentar antes de repartir { #fuga }
 #
-# El más caro. «Primero fabrico el conjunto grande, después separo la validación». De cada prenda hay cuatro copias
+# El más caro. «Primero fabrico el conjunto grande, después separo la validación». De cada prenda hay ocho copias
 # parecidas, y casi siempre alguna quedó en cada lado: la red contesta de memoria. Es una fuga de datos.
 
 # %%
 few, val, normalize = parts(SEEDS[0])
-base = few[torch.randperm(len(few), generator=torch.Generator().manual_seed(seed))[:400]]
+base = few[torch.randperm(len(few), generator=torch.Generator().manual_seed(seed))[:200]]
 torch.manual_seed(seed)
 crop = augmentation.batched("crop")
-copies = torch.cat([crop(base.images.float() / 255) for _ in range(4)])
-grown = data.Dataset((255 * copies).round().byte(), base.labels.repeat(4), base.classes)
+copies = torch.cat([crop(base.images.float() / 255) for _ in range(8)])
+grown = data.Dataset((255 * copies).round().byte(), base.labels.repeat(8), base.classes)
 
 rest, held_out = data.split(grown, fraction=0.25, seed=seed)
-leaky = fit(rest, normalize, "none", seed, epochs=20)
+leaky = fit(rest, normalize, "none", seed, epochs=15)
 promised, true = exam(leaky, held_out, normalize).top1, exam(leaky, val, normalize).top1
 print(f"lo que prometía esa validación: {promised:.1%}")
 print(f"lo que pasa con prendas nuevas: {true:.1%}")
-assert promised > true + 0.05
+assert promised > true + 0.08
 
 # %% [markdown]
 # Primero se reparte, después se aumenta, y solo el entrenamiento.
@@ -737,7 +743,7 @@ assert gain["flip"] > -0.01
 # **4. Reconstruir.** Escribe el cambio de color de AlexNet. Los colores de los píxeles tienen una covarianza de
 # 3×3, con vectores propios $p_i$ y valores propios $\lambda_i$. A toda la foto se le suma $\sum_i \alpha_i
 # \lambda_i \, p_i$, con $\alpha_i$ normal de media 0 y desviación 0.1, uno por foto. (En el artículo la
-# covarianza es la de todo ImageNet; aquí, la de la gata. Y para que se vea, prueba también con 1.)
+# covarianza es la de todo ImageNet; aquí, la de la gata. Y para que se vea, prueba también con 8.)
 
 # %% tags=["solucion"] alt="Ocho copias de la gata en dos filas. Arriba, con desviación 0.1, todas parecen iguales. Abajo, con una mayor, unas son más claras y otras más oscuras, con el mismo tono pardo." caption="Arriba, desviación 0.1; abajo, exagerada. El primer componente es casi gris: es la luz."
 colors = data.cat().flatten(1).double() / 255  # (3, píxeles)
@@ -768,8 +774,8 @@ plotting.image_grid((255 * torch.stack(versions)).round().byte(), columns=4)
 
 # %% [markdown]
 # **5. Inventar.** Las letras no admiten reflejos sueltos, pero hay una manera de usarlos sin mentir: si la
-# refleja, que cambie también la etiqueta (b ↔ d, p ↔ q). Con muy pocas letras, ¿gana algo? Compáralo con no
-# aumentar.
+# refleja, que cambie también la etiqueta (b ↔ d, p ↔ q). Con veinte letras de cada clase, ¿gana algo? Compáralo con no
+# aumentar, y da a las dos los mismos pasos.
 
 # %% [markdown] tags=["solucion"]
 # El reflejo honesto dobla los datos: cada b enseña también cómo es una d. MixUp y CutMix hacen lo mismo, decir la
@@ -777,7 +783,7 @@ plotting.image_grid((255 * torch.stack(versions)).round().byte(), columns=4)
 
 # %% tags=["solucion"]
 swap = torch.tensor([1, 0, 3, 2])  # b ↔ d, p ↔ q
-scarce = letters(24, seed=2 * seed)
+scarce = letters(80, seed=2 * seed)
 honest = data.Dataset(
     torch.cat([scarce.images, scarce.images.flip(3)]),
     torch.cat([scarce.labels, swap[scarce.labels]]),
@@ -786,10 +792,12 @@ honest = data.Dataset(
 lying = data.Dataset(honest.images, scarce.labels.repeat(2), scarce.classes)
 scores = {}
 for name, part in {"sin aumentar": scarce, "honesto": honest, "mentiroso": lying}.items():
-    runs = [exam(fit(part, own, "none", number, epochs=60), unseen, own).top1 for number in SEEDS]
+    epochs = 4800 // len(part)  # las mismas imágenes vistas
+    runs = [exam(fit(part, own, "none", number, epochs), unseen, own).top1 for number in SEEDS]
     scores[name] = statistics.mean(runs)
     print(f"{name:<13} {spread(runs)} %")
-assert scores["honesto"] > scores["sin aumentar"] > scores["mentiroso"] + 0.05
+assert scores["honesto"] > scores["sin aumentar"] + 0.08
+assert scores["sin aumentar"] > scores["mentiroso"] + 0.08
 
 # %% [markdown]
 # ## Para seguir { #para-seguir }
@@ -806,7 +814,6 @@ assert scores["honesto"] > scores["sin aumentar"] > scores["mentiroso"] + 0.05
 # [^alexnet]: [Krizhevsky, Sutskever y Hinton (2012)](../referencia/bibliografia.md#krizhevsky2012), sección 4.1.
 # [^vgg]: [Simonyan y Zisserman (2014)](../referencia/bibliografia.md#simonyan2014).
 # [^googlenet]: [Szegedy y otros (2014)](../referencia/bibliografia.md#szegedy2014).
-# [^erasing]: [Zhong y otros (2017)](../referencia/bibliografia.md#zhong2017). El error es el de su tabla: de 4.01 a
-#     3.65 %.
+# [^erasing]: [Zhong y otros (2017)](../referencia/bibliografia.md#zhong2017).
 # [^mixup]: [Zhang y otros (2017)](../referencia/bibliografia.md#zhang2017).
 # [^cutmix]: [Yun y otros (2019)](../referencia/bibliografia.md#yun2019).
