@@ -1,17 +1,18 @@
-"""Mide el bucle de `cnnhistory` contra el `Trainer` de d2l 1.0.3: misma red, lote y datos.
+"""Mide el bucle de `cnnhistory` contra el `Trainer` de d2l 1.0.3: misma red, lote y resolución.
 
 Mide también la aumentación por lotes contra la de torchvision, imagen por imagen.
 
 Se corre con `make bench`. Los dos se alternan en el mismo proceso, porque la máquina cambia de
 humor, y lo que importa es la razón. Cada medida es una época con su validación, como la vive quien
-entrena. La última línea es JSON.
+entrena. La última línea es JSON: la que guarda `docs/resultados/rendimiento.json`.
 """
 
 import copy
+import datetime
 import gzip
+import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -21,74 +22,98 @@ from pathlib import Path
 import torch
 from d2l import torch as d2l
 from torch import nn
+from torchvision.transforms import v2
 
-from cnnhistory import augmentation, data, training
+from cnnhistory import augmentation, data, models, race, training
 
 ROUNDS = 3
 BATCH_SIZE = 128
 MINI = Path(data.__file__).parent / "_data/fashion-mnist-mini"
 
 
-def d2l_epoch(net: nn.Module, dataset: d2l.FashionMNIST) -> float:
-    """Imágenes por segundo de una época del `Trainer` de d2l, sin su gráfica animada."""
-    model = d2l.LeNet(lr=0.1)
-    model.net, model.board.display = net, False
-    trainer = d2l.Trainer(max_epochs=1)
+class Quiet(d2l.Classifier):
+    """Una red suelta, con la receta de d2l y sin su gráfica animada."""
+
+    def __init__(self, net: nn.Module, lr: float) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.board.display = False
+
+    def plot(self, key: str, value: torch.Tensor, train: bool) -> None:
+        """No dibuja: dibujar cada lote costaría más que entrenarlo."""
+
+
+def theirs(net: nn.Module, dataset: d2l.FashionMNIST, epochs: int, lr: float) -> float:
+    """Segundos de unas épocas del `Trainer` de d2l."""
+    model = Quiet(net, lr)
     start = time.perf_counter()
-    trainer.fit(model, dataset)
-    return len(dataset.train) / (time.perf_counter() - start)
+    d2l.Trainer(max_epochs=epochs).fit(model, dataset)
+    return time.perf_counter() - start
 
 
-def our_epoch(net: nn.Module, train: data.Dataset, test: data.Dataset) -> float:
-    """Imágenes por segundo de una época nuestra, con su validación."""
+def ours(net: nn.Module, train: data.Batches, test: data.Batches, epochs: int, lr: float) -> float:
+    """Segundos de las mismas épocas, con nuestro bucle."""
     start = time.perf_counter()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, fused=True)
-    batches = data.Batches(train, BATCH_SIZE, shuffle=True)
-    training.train_one_epoch(net, batches, optimizer)
-    training.evaluate(net, data.Batches(test, BATCH_SIZE))
-    return len(train) / (time.perf_counter() - start)
+    training.train(net, train, test, epochs=epochs, lr=lr)
+    return time.perf_counter() - start
 
 
-def compare_lenet() -> dict[str, float]:
-    """LeNet de d2l a 28×28, alternando los dos bucles."""
+def compare(net: nn.Module, side: int, count: int) -> dict[str, float]:
+    """Imágenes por segundo de una época con validación, alternando los dos bucles."""
     train, test = data.fashion_mnist("mini")
-    dataset = d2l.FashionMNIST(batch_size=BATCH_SIZE)
+    train, test = train[:count], test[: count // 5]
+    dataset = d2l.FashionMNIST(batch_size=BATCH_SIZE, resize=(side, side))
     dataset.num_workers = 2
-    net = d2l.LeNet().net
-    net(torch.zeros(1, 1, 28, 28))  # las capas perezosas de d2l toman forma con la primera imagen
-    speeds = [
-        (d2l_epoch(copy.deepcopy(net), dataset), our_epoch(copy.deepcopy(net), train, test))
-        for _ in range(1 + ROUNDS)
-    ][1:]  # la primera vuelta calienta
-    theirs, ours = (statistics.median(column) for column in zip(*speeds, strict=True))
-    ratio = statistics.median(our / their for their, our in speeds)
-    return {"d2l": round(theirs), "cnnhistory": round(ours), "ratio": round(ratio, 2)}
+    for part, kept in ((dataset.train, count), (dataset.val, count // 5)):
+        part.data, part.targets = part.data[:kept], part.targets[:kept]
+    resize = v2.Resize((side, side), antialias=True) if side != 28 else None
+    batches = [
+        data.Batches(part, BATCH_SIZE, shuffle=part is train, transform=resize)
+        for part in (train, test)
+    ]
+    net(torch.zeros(2, 1, side, side))  # las capas perezosas toman forma con la primera imagen
+    seconds = []
+    for _ in range(1 + ROUNDS):
+        their = theirs(copy.deepcopy(net), dataset, 1, lr=0.01)
+        own = copy.deepcopy(net).to(memory_format=torch.channels_last)
+        seconds.append((their, ours(own, *batches, 1, lr=0.01)))
+    return _summary("d2l", count, seconds)
 
 
 def compare_augmentation() -> dict[str, float]:
-    """Imágenes por segundo de la receta `compose`, por lotes y una por una."""
+    """Imágenes por segundo de la receta `compose`, una por una y por lotes."""
     images = data.fashion_mnist("mini")[0].images[:1024].float().div(255)
     apart, together = augmentation.recipe("compose", 28), augmentation.batched("compose")
-    speeds = []
+    seconds = []
     for _ in range(1 + ROUNDS):
         start = time.perf_counter()
         torch.stack([apart(image) for image in images])
         middle = time.perf_counter()
         together(images)
-        speeds.append((middle - start, time.perf_counter() - middle))
-    theirs, ours = (statistics.median(column) for column in zip(*speeds[1:], strict=True))
-    ratio = statistics.median(their / our for their, our in speeds[1:])
-    count = len(images)
+        seconds.append((middle - start, time.perf_counter() - middle))
+    return _summary("torchvision", len(images), seconds)
+
+
+def _summary(name: str, count: int, seconds: list[tuple[float, float]]) -> dict[str, float]:
+    """Las medianas; la primera vuelta calienta y no cuenta."""
+    their, our = (statistics.median(column) for column in zip(*seconds[1:], strict=True))
+    ratios = [one / other for one, other in seconds[1:]]
     return {
-        "torchvision": round(count / theirs),
-        "cnnhistory": round(count / ours),
-        "ratio": round(ratio, 2),
+        name: round(count / their),
+        "cnnhistory": round(count / our),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratio_min": round(min(ratios), 2),
+        "ratio_max": round(max(ratios), 2),
     }
 
 
 def main() -> None:
     """Prepara una carpeta como la que d2l espera, mide y escribe el resultado."""
     warnings.filterwarnings("ignore")  # d2l usa capas perezosas y procesos que avisan de más
+    torch.manual_seed(0)
+    # El paquete de d2l no trae la ResNet-18 de su capítulo: los dos entrenan la de torchvision.
+    resnet18 = models.create("resnet18", num_classes=10, in_channels=1)
+    result: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
         raw, work = Path(folder, "data/FashionMNIST/raw"), Path(folder, "work")
         raw.mkdir(parents=True)
@@ -96,18 +121,30 @@ def main() -> None:
         for path in MINI.glob("*-ubyte.gz"):
             (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
         os.chdir(work)
-        result = {
-            "lenet_28": compare_lenet(),
-            "compose_28": compare_augmentation(),
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "machine": platform.machine(),
-        }
+        for name, measure in (
+            ("lenet_28", lambda: compare(d2l.LeNet().net, 28, 10_000)),
+            ("resnet18_96", lambda: compare(resnet18, 96, 384)),
+            ("compose_28", compare_augmentation),
+        ):
+            result[name] = measured = measure()
+            speeds = ", ".join(f"{key} {value}" for key, value in measured.items())
+            print(f"{name}: imágenes/s y razón: {speeds}", flush=True)
         os.chdir("/")
-    for name, theirs in (("lenet_28", "d2l"), ("compose_28", "torchvision")):
-        measured = result[name]
-        print(f"{name}: {measured['cnnhistory']} imágenes/s; {theirs}, {measured[theirs]}")
-    print(json.dumps(result))
+    bf16 = training.mixed_precision(torch.device("cpu"))._enabled
+    print(
+        json.dumps(
+            result
+            | {
+                "rounds": ROUNDS,
+                "batch_size": BATCH_SIZE,
+                "bf16": bf16,
+                "machine": race.machine("cpu"),
+                "versions": race.versions() | {"d2l": importlib.metadata.version("d2l")},
+                "date": datetime.date.today().isoformat(),
+            },
+            ensure_ascii=False,
+        )
+    )
 
 
 if __name__ == "__main__":

