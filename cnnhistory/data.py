@@ -10,6 +10,7 @@ que aquí no hay procesos auxiliares: las imágenes viven en el dispositivo como
 import gzip
 import hashlib
 import http.client
+import io
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.utils import download_and_extract_archive
@@ -37,6 +39,7 @@ __all__ = [
     "Batches",
     "DataError",
     "Dataset",
+    "cat",
     "cifar10",
     "cifar100",
     "fashion_mnist",
@@ -98,6 +101,7 @@ CIFAR100_CLASSES = (
 """Las cien clases finas de CIFAR-100, en el orden de sus etiquetas (el alfabético en inglés)."""
 
 _MINI = Path(__file__).parent / "_data/fashion-mnist-mini"
+_CAT = Path(__file__).parent / "_data/chelsea.jpg"
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 _IMAGES = {"train": "train-images-idx3-ubyte.gz", "test": "t10k-images-idx3-ubyte.gz"}
 _LABELS = {"train": "train-labels-idx1-ubyte.gz", "test": "t10k-labels-idx1-ubyte.gz"}
@@ -189,7 +193,7 @@ def fashion_mnist(subset: str = "mini", root: str | Path | None = None) -> tuple
             no fue posible.
     """
     if subset == "mini":
-        folder, digests = _MINI, _mini_manifest()["sha256_sin_comprimir"]
+        folder, digests = _MINI, _manifest(_MINI / "manifest.json")["sha256_sin_comprimir"]
     elif subset == "full":
         folder, digests = _find(_FASHION, root, _DEBIAN), _FULL_SHA256
     else:
@@ -254,6 +258,26 @@ def cifar100(root: str | Path | None = None) -> tuple[Dataset, Dataset]:
         DataError: Si un archivo falta o no es el original, o si la descarga no fue posible.
     """
     return _load_cifar(datasets.CIFAR100, root, "CIFAR-100", CIFAR100_CLASSES)
+
+
+def cat() -> Tensor:
+    """Carga la foto de Chelsea, la gata en que las páginas muestran lo que se le hace a una imagen.
+
+    Viene dentro del paquete. Es de Stéfan van der Walt, que la cedió al dominio público (CC0), y
+    sale de scikit-image; lo que se le hizo está en ``_data/chelsea.json``.
+
+    Returns:
+        La foto en color: ``uint8`` de 0 a 255, ``(3, 256, 256)``.
+
+    Raises:
+        DataError: Si el archivo falta o está dañado.
+    """
+    content, digest = _read(_CAT), _manifest(_CAT.with_suffix(".json"))["sha256"]
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise DataError(
+            f"{_CAT} no tiene el contenido esperado (SHA-256 {digest[:12]}…): {_remedy(_CAT)}"
+        )
+    return v2.functional.pil_to_tensor(Image.open(io.BytesIO(content)))
 
 
 def synthetic(count: int, shape: tuple[int, int, int], num_classes: int, seed: int = 0) -> Dataset:
@@ -522,8 +546,7 @@ class Batches:
             yield (self.transform(images) if self.transform else images), self.labels[indices]
 
 
-def _mini_manifest() -> dict:
-    path = _MINI / "manifest.json"
+def _manifest(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -531,7 +554,11 @@ def _mini_manifest() -> dict:
 
 
 def _remedy(path: Path) -> str:
-    return "reinstala cnnhistory" if path.parent == _MINI else "bórralo y vuelve a obtenerlo"
+    return "reinstala cnnhistory" if _is_embedded(path) else "bórralo y vuelve a obtenerlo"
+
+
+def _is_embedded(path: Path) -> bool:
+    return path.parent in (_MINI, _CAT.parent)
 
 
 def _read(path: Path) -> bytes:
@@ -541,7 +568,7 @@ def _read(path: Path) -> bytes:
         content = path.read_bytes()
         return gzip.decompress(content) if path.suffix == ".gz" else content
     except FileNotFoundError:
-        how = remedy if path.parent == _MINI else "revisa la ruta o vuelve a obtenerlo"
+        how = remedy if _is_embedded(path) else "revisa la ruta o vuelve a obtenerlo"
         raise DataError(f"falta el archivo {path}: {how}") from None
     except (EOFError, zlib.error):
         raise DataError(f"{path} está truncado o dañado por dentro: {remedy}") from None

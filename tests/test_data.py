@@ -162,6 +162,38 @@ def test_a_damaged_installation_says_reinstall(monkeypatch, tmp_path):
         data.fashion_mnist("mini")
 
 
+def test_the_cat_is_a_colour_photo_that_says_where_it_comes_from():
+    photo = data.cat()
+    assert photo.shape == (3, 256, 256)
+    assert photo.dtype == torch.uint8
+    red, green, blue = photo.float().mean((1, 2))
+    assert red > green + 20 > blue + 40  # el pelo pardo, en ese orden de canales
+    assert photo.float().std((1, 2)).min() > 30
+    manifest = json.loads(data._CAT.with_suffix(".json").read_text(encoding="utf-8"))
+    assert "scikit-image" in manifest["origen"]
+    assert "Stéfan van der Walt" in manifest["autor"]
+    assert "CC0" in manifest["licencia"]
+    assert hashlib.sha256(data._CAT.read_bytes()).hexdigest() == manifest["sha256"]
+    assert data._CAT.stat().st_size < 30_000
+
+
+def test_a_damaged_cat_says_reinstall(monkeypatch, tmp_path):
+    photo, manifest = (
+        Path(shutil.copy(path, tmp_path)) for path in (data._CAT, data._CAT.with_suffix(".json"))
+    )
+    monkeypatch.setattr(data, "_CAT", photo)
+    photo.write_bytes(photo.read_bytes()[:-1000])
+    with pytest.raises(data.DataError, match=rf"{photo} no tiene.*SHA-256.*reinstala cnnhistory"):
+        data.cat()
+    photo.unlink()
+    with pytest.raises(data.DataError, match=rf"falta el archivo {photo}: reinstala cnnhistory"):
+        data.cat()
+    shutil.copy(Path(data.__file__).parent / "_data/chelsea.jpg", photo)
+    manifest.unlink()
+    with pytest.raises(data.DataError, match=r"chelsea\.json: reinstala cnnhistory"):
+        data.cat()
+
+
 def test_an_unknown_subset_is_refused():
     with pytest.raises(ValueError, match='«medio» no existe: elige "mini" o "full"'):
         data.fashion_mnist("medio")

@@ -90,3 +90,4 @@ def test_the_embedded_data_travels_with_the_package():
     assert {"LICENSE", "manifest.json", "train-images-idx3-ubyte.gz"} <= files
     total = sum(path.stat().st_size for path in (ROOT / "_data/fashion-mnist-mini").iterdir())
     assert total < 6_000_000
+    assert {"chelsea.jpg", "chelsea.json"} <= {path.name for path in (ROOT / "_data").iterdir()}

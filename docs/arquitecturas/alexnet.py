@@ -191,7 +191,7 @@ assert abs(draws.sum(1).mean() - 8) < 0.2
 # pesos. Con las 4096 de AlexNet el número no cabe en esta línea. Entrenar con dropout se parece a
 # entrenarlas todas un poco, y usar la red sin dropout, a promediarlas.[^escala]
 #
-# A esto AlexNet le sumó aumentación: recortes de 224×224 al azar, reflejos y cambios de color, para que
+# A esto AlexNet le sumó [aumentación](../tecnicas/aumentacion.py#historia): recortes de 224×224 al azar, reflejos y cambios de color, para que
 # la red no viera dos veces la misma foto.
 #
 # ### Que quepa: dos torres { #torres }

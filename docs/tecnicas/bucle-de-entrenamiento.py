@@ -975,6 +975,7 @@ assert not losses[-1] < 1.5 * smooth.min()  # vuelve a subir, o ya no es un núm
 #   [`evaluate`](../api/training.md#cnnhistory.training.evaluate) y
 #   [`Batches`](../api/data.md#cnnhistory.data.Batches).
 # - El bucle en acción, con su historia: [LeNet-5](../arquitecturas/lenet-5.py).
+# - Que la red no vea dos veces la misma imagen: [aumentación](aumentacion.py).
 #
 # ## Referencias
 #
