@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +26,7 @@ from cnnhistory import (
     inspection,
     logs,
     models,
+    race,
     training,
 )
 
@@ -70,6 +72,11 @@ def _list(_options: argparse.Namespace) -> None:
         shape, size = "×".join(map(str, card.input_shape)), f"{card.megabytes:.1f}"
         deviations = str(len(card.deviations) or "—")
         rows.append((name, str(card.year), parameters, macs, size, shape, deviations))
+    _print_table(rows)
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Columnas alineadas: la primera a la izquierda y las demás a la derecha."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *cells in rows:
         aligned = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
@@ -93,18 +100,22 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    if distributed.launched():
-        with distributed.session(options.device) as device:
+    together = distributed.session(options.device) if distributed.launched() else None
+    with together or nullcontext(options.device) as device:
+        try:
             _train_on(device, options)
-    else:
-        _train_on(options.device, options)
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            raise ValueError(
+                f"torch.compile no pudo con la red aquí ({str(error).splitlines()[0]}): instala un "
+                "compilador de C++, en Debian g++, o quita --compile"
+            ) from None
 
 
 def _train_on(device: str, options: argparse.Namespace) -> None:
     """Entrena en este proceso; con `torchrun`, junto con los demás, y solo habla el 0."""
-    fields = {field.name for field in dataclasses.fields(experiment.Experiment)}
-    chosen = {key: value for key, value in vars(options).items() if key in fields}
-    described = experiment.Experiment(**chosen)
+    described = _described(options)
     models.find(described.name)
     keeper = _checkpoints(options, described)
     speaks = distributed.rank() == 0
@@ -163,6 +174,40 @@ def _evaluate(options: argparse.Namespace) -> None:
     for name, batches in (("validación", parts.validation), ("prueba", parts.test)):
         if batches:
             print(f"{name}: {_scores(training.evaluate(model, batches))}")
+
+
+def _race(options: argparse.Namespace) -> None:
+    _check_writable(options.folder)
+    template = _described(options, name=options.networks[0])
+
+    def report(run: race.Run) -> None:
+        name, seed = run.recipe["name"], run.recipe["seed"]
+        said = _scores(run.test) if run.test else f"no terminó: {run.error}"
+        print(f"{name}, semilla {seed}: {said}, {run.seconds:.0f} s", flush=True)
+
+    runs = race.run_all(
+        options.folder,
+        options.networks,
+        range(options.seeds),
+        template,
+        options.device,
+        on_run=report,
+    )
+    rows = [("red", "top-1 en prueba", "corridas", "parámetros", "MACs", "segundos")]
+    for row in race.standings(runs):
+        parameters, macs = map(inspection.thousands, (row.parameters, row.macs))
+        score = f"{row.top1:.2%} ± {row.deviation:.2%}"
+        done = f"{row.runs} de {row.runs + row.failed}"
+        rows.append((row.name, score, done, parameters, macs, f"{row.seconds:.0f}"))
+    print()
+    _print_table(rows)
+
+
+def _described(options: argparse.Namespace, **more) -> experiment.Experiment:
+    """El experimento que piden los argumentos."""
+    fields = {field.name for field in dataclasses.fields(experiment.Experiment)}
+    chosen = {key: value for key, value in vars(options).items() if key in fields}
+    return experiment.Experiment(**chosen, **more)
 
 
 def _scores(scores: training.Metrics) -> str:
@@ -230,7 +275,43 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_show)
 
     train = commands.add_parser("train", help="entrena una red, por omisión en Fashion-MNIST")
+    train.add_argument("name", metavar="RED", help="nombre en el catálogo")
     _add_data(train)
+    _add_seed(train)
+    _add_recipe(train)
+    for flag, metavar, meaning in (
+        ("--checkpoints", "CARPETA", "donde dejar last.safetensors y poder reanudar"),
+        ("--log", "ARCHIVO", "JSON, una línea por época"),
+        ("--tensorboard", "CARPETA", "curvas para TensorBoard, si está instalado"),
+    ):
+        train.add_argument(flag, metavar=metavar, type=Path, help=meaning)
+    train.add_argument("--resume", action="store_true", help="sigue lo que haya en CARPETA")
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser("evaluate", help="mide una red con los pesos de un archivo")
+    evaluate.add_argument("name", metavar="RED", help="nombre en el catálogo")
+    _add_data(evaluate)
+    _add_seed(evaluate)
+    text = "los pesos, como los que deja train en last.safetensors"
+    evaluate.add_argument("--weights", metavar="ARCHIVO", type=Path, required=True, help=text)
+    evaluate.set_defaults(run=_evaluate)
+
+    racing = commands.add_parser("race", help="entrena todas las redes con la misma receta")
+    racing.add_argument("folder", metavar="CARPETA", type=Path, help="donde queda cada corrida")
+    text = "redes del catálogo, separadas por comas (por omisión, las minis, LeNet-5 y softmax)"
+    racing.add_argument(
+        "--networks", metavar="REDES", type=_list_of_names, default=race.RUNNERS, help=text
+    )
+    text = "semillas, desde 0 (por omisión, %(default)s)"
+    racing.add_argument("--seeds", metavar="N", type=_positive_integer, default=3, help=text)
+    _add_data(racing)
+    _add_recipe(racing)
+    racing.set_defaults(run=_race)
+    return parser
+
+
+def _add_recipe(command: argparse.ArgumentParser) -> None:
+    """La receta: lo que comparten entrenar una red y correr con todas."""
     for flag, metavar, kind, default, meaning in (
         ("--epochs", "N", _positive_integer, 5, "vueltas a los datos"),
         ("--weight-decay", "DECAIMIENTO", _number, 5e-4, "decaimiento de los pesos"),
@@ -238,43 +319,28 @@ def _parser() -> argparse.ArgumentParser:
         ("--schedule", "PLAN", _one_of(experiment.SCHEDULES), "one_cycle", "plan de la tasa"),
     ):
         text = f"{meaning} (por omisión, %(default)s)"
-        train.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
+        command.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
     for flag, metavar, kind, meaning in (
         ("--lr", "TASA", _positive_number, "tasa máxima (por omisión, la de la ficha de la red)"),
         ("--clip-norm", "NORMA", _positive_number, "norma máxima del gradiente"),
         ("--augment", "RECETA", _one_of(augmentation.RECIPES), "aumentación de las imágenes"),
         ("--mix", "MEZCLA", _one_of(("mixup", "cutmix")), "mezcla imágenes y etiquetas"),
-        ("--checkpoints", "CARPETA", Path, "donde dejar last.safetensors y poder reanudar"),
-        ("--log", "ARCHIVO", Path, "JSON, una línea por época"),
-        ("--tensorboard", "CARPETA", Path, "curvas para TensorBoard, si está instalado"),
     ):
-        train.add_argument(flag, metavar=metavar, type=kind, help=meaning)
-    train.add_argument("--resume", action="store_true", help="sigue lo que haya en CARPETA")
-    train.add_argument("--compile", action="store_true", help="compila la red con torch.compile")
-    train.set_defaults(run=_train)
+        command.add_argument(flag, metavar=metavar, type=kind, help=meaning)
+    command.add_argument("--compile", action="store_true", help="compila la red con torch.compile")
 
-    evaluate = commands.add_parser("evaluate", help="mide una red con los pesos de un archivo")
-    _add_data(evaluate)
-    text = "los pesos, como los que deja train en last.safetensors"
-    evaluate.add_argument("--weights", metavar="ARCHIVO", type=Path, required=True, help=text)
-    evaluate.set_defaults(run=_evaluate)
-    return parser
+
+def _add_seed(command: argparse.ArgumentParser) -> None:
+    text = "semilla de pesos, lotes y reparto (por omisión, %(default)s)"
+    command.add_argument("--seed", metavar="N", type=_seed, default=0, help=text)
 
 
 def _add_data(command: argparse.ArgumentParser) -> None:
-    """La red y los datos: lo que comparten entrenar y medir."""
-    command.add_argument("name", metavar="RED", help="nombre en el catálogo")
+    """Los datos y dónde se calcula: lo que comparten todas."""
     sources = ", ".join([*experiment.SOURCES, "synthetic"])
     for flag, metavar, kind, default, meaning in (
         ("--dataset", "DATOS", str, "fashion", f"{sources}, o una carpeta con train y val"),
-        (
-            "--subset",
-            "mini|full",
-            _one_of(("mini", "full")),
-            "mini",
-            "10\u202f000 imágenes, o todas",
-        ),
-        ("--seed", "N", _seed, 0, "semilla de pesos, lotes y reparto"),
+        ("--subset", "mini|full", _one_of(("mini", "full")), "mini", "cuánto de Fashion-MNIST"),
         ("--batch-size", "N", _positive_integer, 128, "imágenes por lote"),
         ("--device", "DISPOSITIVO", _device, _best_device(), "dispositivo de torch"),
         ("--workers", "N", _natural, 0, "procesos que leen las fotos de una carpeta"),
@@ -313,7 +379,7 @@ _ERRORS = (
     (r"^argument ([^:]+): ", r"\1: "),
     (r"expected one argument", "falta su valor"),
     (r"ignored explicit argument (.*)", r"no lleva valor, y llegó \1"),
-    (r"invalid choice: '(.*?)'.*", "no existe «\\1»; hay list, show, train y evaluate"),
+    (r"invalid choice: '(.*?)'.*", "no existe «\\1»; hay list, show, train, evaluate y race"),
 )
 
 
@@ -341,6 +407,13 @@ def _seed(text: str) -> int:
             f"debe ser un entero de 0 en adelante, de hasta 18 cifras; llegó «{text}»"
         )
     return int(text)
+
+
+def _list_of_names(text: str) -> tuple[str, ...]:
+    listed = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not listed:
+        raise argparse.ArgumentTypeError(f"debe nombrar al menos una red; llegó «{text}»")
+    return listed
 
 
 def _natural(text: str) -> int:

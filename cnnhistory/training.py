@@ -31,7 +31,10 @@ __all__ = [
     "Loader",
     "Metrics",
     "TrainingError",
+    "check_batches",
+    "check_recipe",
     "evaluate",
+    "explaining",
     "loss_scaler",
     "make_optimizer",
     "mixed_precision",
@@ -205,9 +208,9 @@ def train(
         TrainingError: Si la pérdida deja de ser un número finito, no alcanza la memoria, o no se
             puede guardar o reanudar.
     """
-    _check_numbers(epochs, lr, label_smoothing, clip_norm)
+    check_recipe(epochs, lr, label_smoothing, clip_norm)
     for batches in (train_batches, val_batches):
-        _check_batches(model, batches)
+        check_batches(model, batches)
     rule = optimizer(model, lr, weight_decay)
     plan = schedule(rule, epochs * len(train_batches))
     history = checkpoints.load(model, rule, plan, train_batches) if checkpoints else []
@@ -215,7 +218,7 @@ def train(
         for epoch in history:
             on_epoch(epoch)
     for number in range(len(history) + 1, epochs + 1):
-        with _explaining(number, model, train_batches):
+        with explaining(number, model, train_batches):
             start = time.perf_counter()
             loss, images = train_one_epoch(
                 model, train_batches, rule, plan, label_smoothing, clip_norm
@@ -387,8 +390,23 @@ def _mean_loss(steps: Sequence[tuple[Tensor, int, float]]) -> tuple[float, int]:
 
 
 @contextmanager
-def _explaining(number: int, model: nn.Module, batches: Loader) -> Iterator[None]:
-    """Si la época no puede terminar, dice cuál era y qué probar."""
+def explaining(number: int, model: nn.Module, batches: Loader) -> Iterator[None]:
+    """Contexto que, si la época no puede terminar, dice cuál era y qué probar.
+
+    Cuando no alcanza la memoria, prueba con lotes cada vez más chicos hasta que uno cabe.
+
+    Args:
+        number: Número de la época.
+        model: La red.
+        batches: Los lotes de entrenamiento.
+
+    Yields:
+        Nada.
+
+    Raises:
+        TrainingError: En lugar de una pérdida que no es finita o de una memoria que no alcanza;
+            los demás errores pasan como están.
+    """
     try:
         yield
     except TrainingError as error:
@@ -432,7 +450,20 @@ def _batch_that_fits(model: nn.Module, batches: Loader) -> int:
     return 0
 
 
-def _check_numbers(epochs: int, lr: float, label_smoothing: float, clip_norm: float | None) -> None:
+def check_recipe(
+    epochs: int, lr: float, label_smoothing: float = 0.0, clip_norm: float | None = None
+) -> None:
+    """Rechaza los números con los que no se puede entrenar.
+
+    Args:
+        epochs: Vueltas a los datos.
+        lr: Tasa máxima.
+        label_smoothing: Suavizado de etiquetas.
+        clip_norm: Norma máxima del gradiente, o ``None``.
+
+    Raises:
+        ValueError: Si alguno está fuera de su rango.
+    """
     if epochs < 1 or not 0 < lr < math.inf:
         raise ValueError(f"epochs y lr deben ser positivos; llegaron {epochs} y {lr}")
     if not 0 <= label_smoothing < 1:
@@ -441,8 +472,17 @@ def _check_numbers(epochs: int, lr: float, label_smoothing: float, clip_norm: fl
         raise ValueError(f"clip_norm debe ser positivo, o None; llegó {clip_norm}")
 
 
-def _check_batches(model: nn.Module, batches: Loader) -> None:
-    """Pasa un lote por la red antes de entrenarla, sin que el azar ni los lotes lo noten."""
+def check_batches(model: nn.Module, batches: Loader) -> None:
+    """Pasa un lote por la red antes de entrenarla, sin que el azar ni el orden lo noten.
+
+    Args:
+        model: La red.
+        batches: Los lotes; si tienen ``labels``, se revisan todas, y si no, las del primero.
+
+    Raises:
+        ValueError: Si no hay lotes, las imágenes no son de esta red o traen NaN, o hay etiquetas
+            sin clase.
+    """
     model = distributed.unwrapped(model)
     device = next(model.parameters()).device
     with _peeking(batches, device), _evaluating(model), torch.inference_mode():

@@ -258,3 +258,19 @@ def test_apply_shows_a_grid_of_versions(dtype):
         augmentation.apply(image[None], augmentation.recipe("flip", 28))
     with pytest.raises(TypeError, match="en un tensor"):
         augmentation.apply("gato.png", augmentation.recipe("flip", 28))
+
+
+def test_mixed_batches_train_with_soft_labels_and_keep_their_order():
+    train, _ = data.fashion_mnist()
+    plain = data.Batches(train[:40], 16, shuffle=True, seed=3)
+    mixed = augmentation.Mixed(
+        data.Batches(train[:40], 16, shuffle=True, seed=3), augmentation.mixing("mixup", 10)
+    )
+    assert len(mixed) == len(plain) == 3
+    assert torch.equal(mixed.generator.get_state(), plain.generator.get_state())
+    for (images, soft), (_, labels) in zip(mixed, plain, strict=True):
+        assert soft.shape == (len(images), 10)
+        torch.testing.assert_close(soft.sum(1), torch.ones(len(images)))
+        # Cada imagen conserva parte de su clase: la mezcla no baraja.
+        assert (soft.gather(1, labels[:, None]) > 0).all()
+    assert augmentation.Mixed([], augmentation.mixing("mixup", 10)).generator is None

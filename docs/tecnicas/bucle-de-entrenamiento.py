@@ -12,16 +12,27 @@
 
 # %%
 import math
+import tempfile
 import time
 import weakref
+from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from cnnhistory import data, inspection, models, plotting
+from cnnhistory import data, distributed, inspection, models, plotting  # noqa: F401
+from cnnhistory.checkpoints import Checkpoints
+from cnnhistory.training import (  # noqa: F401
+    TrainingError,
+    check_batches,
+    check_recipe,
+    explaining,
+)
 
 seed = 0
 
@@ -222,13 +233,15 @@ for name, gradients in {"siempre igual": [1.0] * 60, "cambia de signo": [1.0, -1
 # ## Con qué precisión se calcula
 
 # %% tags=["fuente"]
-from cnnhistory.training import mixed_precision
+from cnnhistory.training import _short_type, loss_scaler, mixed_precision  # noqa: F401
 
 # %% [markdown]
 # Un `float32` gasta 32 bits por número. Un `bfloat16` gasta la mitad: conserva el mismo rango de tamaños y
 # pierde decimales, le quedan dos o tres cifras. Para multiplicar matrices suele sobrar, y el
 # hardware que lo trae de fábrica va bastante más rápido. En el que no lo trae se emula, y sale peor: por eso la
-# función pregunta antes de activarlo. Dentro del contexto, PyTorch convierte al vuelo las operaciones que lo
+# función pregunta antes de activarlo. Las GPU anteriores a 2020 tienen `float16`, que guarda más cifras
+# y menos rango: un gradiente de una cienmillonésima ya es cero. `loss_scaler` multiplica la pérdida antes de
+# derivar y divide los gradientes antes del paso; donde no hace falta, no hace nada. Dentro del contexto, PyTorch convierte al vuelo las operaciones que lo
 # soportan bien; **los pesos siguen en `float32`**, porque un paso pequeño sumado a un peso en `bfloat16` se
 # perdería en el redondeo:
 
@@ -250,7 +263,7 @@ assert (narrow + 0.001).item() == 1.0 < (wide + 0.001).item()
 # `Batches` del paquete cumplen. Una lista de lotes, también.
 
 # %% tags=["fuente"]
-from cnnhistory.training import Loader, train_one_epoch  # noqa: F401
+from cnnhistory.training import Loader, _mean_loss, train_one_epoch  # noqa: F401
 
 # %% [markdown]
 # | Línea | Qué hace | Si falta |
@@ -263,16 +276,19 @@ from cnnhistory.training import Loader, train_one_epoch  # noqa: F401
 # | `logits, *auxiliary = …` | separa la salida principal; casi todas las redes dan solo esa, y entonces `objective` es `loss` | |
 # | `F.cross_entropy(logits.float(), …)` | **2. pérdida**, en `float32`: aquí los decimales sí importan | la pérdida pierde cifras |
 # | `optimizer.zero_grad(…)` | borra los gradientes del lote anterior | [se acumulan](#sin-zero-grad) |
-# | `objective.backward()` | **3. gradiente**: recorre las operaciones al revés y llena `grad` | los pesos no cambian |
-# | `optimizer.step()` | **4. paso** | los pesos no cambian |
+# | `scaler.scale(objective).backward()` | **3. gradiente**: recorre las operaciones al revés y llena `grad` | los pesos no cambian |
+# | `clip_grad_norm_(…)` | si el gradiente es más largo que `clip_norm`, lo encoge hasta esa longitud | [un solo paso puede romper la red](#recorte) |
+# | `scaler.step(optimizer)` | **4. paso** | los pesos no cambian |
 # | `schedule.step()` | ajusta la tasa para el lote siguiente | la tasa queda fija |
-# | `total += loss.detach() * len(labels)` | acumula la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#grafo) |
-# | `total.item() / seen` | la media por imagen, leída una vez | |
+# | `steps.append((loss.detach(), …))` | apunta la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#grafo) |
+# | `_mean_loss(steps)` | la media por imagen; aquí se leen por primera vez las pérdidas | |
 #
 # Un detalle más de la última línea. Una GPU recibe órdenes y trabaja por su cuenta mientras Python prepara
-# las siguientes. `.item()` pide un número, y para darlo hay que **esperar** a que termine todo lo anterior. Con
-# un `.item()` por lote, la GPU se queda ociosa en cada lote. Aquí `total` vive en el dispositivo y solo
-# se lee al final: una espera por época.
+# las siguientes. `.tolist()` pide números, y para darlos hay que **esperar** a que termine todo lo anterior. Con
+# una lectura por lote, la GPU se queda ociosa en cada lote. Aquí las pérdidas se quedan en el dispositivo y
+# se leen todas al final: una espera por época. El precio es que, si una deja de ser un número, se sabe al
+# terminar la vuelta; a cambio se sabe en qué lote fue y con qué tasa. (`distributed.summed` suma lo de todos los
+# procesos cuando [son varios](../api/distributed.md#cnnhistory.distributed); aquí hay uno.)
 #
 # Fíjate también en que `train_loss` promedia pérdidas de *redes distintas*: la del primer lote no es la misma
 # que la del último. Por eso al principio suele salir peor que la de validación, que se mide al terminar
@@ -330,8 +346,44 @@ assert seconds["hacia adelante"] + seconds["hacia atrás"] > seconds["datos"] + 
 
 # %% [markdown]
 # Casi todo se va en calcular, y eso es una buena noticia: los datos no estorban. Caben en memoria, así que un
-# lote es una indexación y no hace falta ningún proceso auxiliar. Cuando el entrenamiento sea lento, mide
-# antes de cambiar nada.
+# lote es una indexación y no hace falta ningún proceso auxiliar. Pero ¿en calcular *qué*? Toda operación de
+# PyTorch, hacia adelante o hacia atrás, pasa por un despachador, y ahí se puede poner el reloj:
+
+
+# %% tags=["tiempos"]
+class Stopwatch(TorchDispatchMode):
+    """Cronometra cada operación que se ejecuta dentro del `with`."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = Counter()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        start = time.perf_counter()
+        result = operation(*args, **(kwargs or {}))
+        self.seconds[operation.overloadpacket.__name__] += time.perf_counter() - start
+        return result
+
+
+net = new_net(seed)
+with Stopwatch() as watch:
+    train_one_epoch(net, new_batches(), make_optimizer(net, lr=0.01, weight_decay=0.0))
+whole = watch.seconds.total()
+for name, spent in watch.seconds.most_common(8):
+    print(f"{name:34} {spent / whole:4.0%}")
+
+share = Counter()
+for name, spent in watch.seconds.items():
+    kind = next((kind for kind in ("convolution", "pool", "sgd") if kind in name), "lo demás")
+    share[kind] += spent / whole
+assert share["convolution"] > 0.3
+assert share["sgd"] < 0.1
+
+# %% [markdown]
+# Las dos convoluciones se llevan la mayor parte; el reagrupamiento, que no tiene ni un parámetro, más de lo que se
+# esperaría; el optimizador, casi nada. La cuenta hacia atrás de una convolución cuesta cerca del doble que hacia
+# adelante, porque son dos: el gradiente de sus pesos y el de su entrada. Cuando el entrenamiento sea lento, mide
+# antes de cambiar nada: acelerar el optimizador de esta red no serviría para nada.
 #
 # ## Medir sin tocar
 
@@ -346,7 +398,8 @@ from cnnhistory.training import Metrics, _evaluating, evaluate  # noqa: F401
 #   algo falla.
 # - `reduction="sum"`: se suman pérdidas y se divide al final entre las imágenes vistas. Ahora verás por qué.
 # - `logits.topk(5)`: las cinco clases con más puntos. Si la correcta es la primera, cuenta para el
-#   top-1; si está entre las cinco, para el top-5. Las tres sumas viajan en un solo tensor y se leen juntas.
+#   top-1; si está entre las cinco, para el top-5. Las sumas y la cuenta de imágenes viajan en un solo tensor y
+#   se leen juntas.
 #
 # ### El promedio de los promedios miente
 #
@@ -417,54 +470,63 @@ assert 0.09 < fresh < 0.11
 # época, la red), esa medida queda inflada para lo que elegiste. **Elegir también es entrenar.** Por eso
 # hacen falta otras imágenes que no hayan decidido nada, y por eso se miran una sola vez.
 #
+# ## El plan de la tasa
+#
+# La tasa no es fija. Con `one_cycle` sube durante el primer 30 % de los pasos y baja después hasta casi cero. Subir
+# poco a poco protege a la red recién nacida, cuyos gradientes son enormes. Bajar deja que se asiente: con tasa
+# grande, el ruido de los lotes la hace rebotar alrededor del mínimo. `warmup_cosine` hace lo mismo con una
+# subida más corta.
+
+# %% tags=["fuente"]
+from cnnhistory.training import one_cycle, warmup_cosine
+
+# %% alt="Dos curvas de la tasa según el paso. La de one_cycle nace cerca de cero, sube en forma de S hasta 0.05 en el paso 30 y baja en forma de S más larga hasta cero en el paso 100. La de warmup_cosine sube en cinco pasos, en línea recta, y baja todo el resto." caption="La tasa en un entrenamiento de cien pasos con `lr=0.05`, con los dos planes: el número que das es la cumbre."
+rates = {}
+for plan in (one_cycle, warmup_cosine):
+    optimizer = make_optimizer(nn.ParameterList([nn.Parameter(torch.zeros(1, 1))]), 0.05, 0.0)
+    schedule, name = plan(optimizer, 100), plan.__name__
+    rates[name] = []
+    for _ in range(100):
+        rates[name].append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+
+with plotting.style():
+    figure, axis = plt.subplots(figsize=(5, 2.4))
+    for (name, values), line in zip(rates.items(), ("-", "--"), strict=True):
+        axis.plot(range(1, 101), values, line, label=name)
+    axis.set(xlabel="paso", ylabel="tasa", ylim=(0, None))
+    axis.legend()
+    figure.tight_layout()
+
+for name, peak in (("one_cycle", 29), ("warmup_cosine", 4)):
+    assert abs(max(rates[name]) - 0.05) < 1e-6
+    assert abs(rates[name].index(max(rates[name])) - peak) <= 1
+    assert rates[name][-1] < 1e-4
+
+# %% [markdown]
 # ## El bucle entero
 
 # %% tags=["fuente"]
-from cnnhistory.training import Epoch, TrainingError, train  # noqa: F401
+from cnnhistory.training import Epoch, train  # noqa: F401
 
 # %% [markdown]
 # Ya conoces casi todas las piezas:
 #
-# - Las dos comprobaciones del principio fallan *antes* de entrenar, no dentro de una hora.
-# - `steps` son los pasos de todo el entrenamiento. El plan de la tasa los necesita: sabe desde el principio
-#   cuándo va a terminar.
-# - `checkpoints`, si se da, guarda el estado al final de cada época, y deja seguir un entrenamiento que
+# - [`check_recipe`](../api/training.md#cnnhistory.training.check_recipe) y
+#   [`check_batches`](../api/training.md#cnnhistory.training.check_batches) fallan *antes* de entrenar, no dentro de
+#   una hora: números fuera de rango, imágenes que no son de esta red, etiquetas que no tienen clase.
+# - `optimizer` y `schedule` son funciones, y puedes pasar las tuyas. El plan de la tasa recibe los pasos de
+#   todo el entrenamiento: sabe desde el principio cuándo va a terminar.
+# - `checkpoints`, si se da, [guarda el estado](#seguir) al final de cada época, y deja seguir un entrenamiento que
 #   se cortó.
 # - El reloj mide solo el entrenamiento. La validación es tiempo aparte.
-# - Si la pérdida deja de ser un número, se detiene y dice qué probar. Seguir sería calentar la habitación.
+# - [`explaining`](../api/training.md#cnnhistory.training.explaining) se queda con los errores que se pueden explicar. Si la pérdida deja de ser un número o no
+#   alcanza la memoria, el entrenamiento se detiene y dice en qué época y qué probar.
 # - `evaluate(model, val_batches)`: validación, nunca prueba.
-# - `history` es una lista de `Epoch`, datos sin más. Quien quiera curvas, que las dibuje.
+# - `history` es una lista de `Epoch`, datos sin más: `pandas.DataFrame(history)` la entiende. Quien quiera
+#   curvas, que las dibuje.
 #
-# ### El plan de la tasa
-#
-# La tasa no es fija. Sube durante el primer 30 % de los pasos y baja después hasta casi cero. Subir poco a poco
-# protege a la red recién nacida, cuyos gradientes son enormes. Bajar deja que se asiente: con tasa
-# grande, el ruido de los lotes la hace rebotar alrededor del mínimo.
-
-# %% alt="Curva de la tasa según el paso: nace cerca de cero, sube en forma de S hasta 0.05 en el paso 30 y baja en forma de S más larga hasta cero en el paso 100." caption="La tasa en un entrenamiento de cien pasos con `lr=0.05`: el número que das es la cumbre."
-parameter = nn.Parameter(torch.zeros(1, 1))
-optimizer = make_optimizer(nn.ParameterList([parameter]), lr=0.05, weight_decay=0.0)
-schedule = torch.optim.lr_scheduler.OneCycleLR(
-    optimizer, 0.05, 100, pct_start=0.3, cycle_momentum=False
-)
-rates = []
-for _ in range(100):
-    rates.append(optimizer.param_groups[0]["lr"])
-    optimizer.step()
-    schedule.step()
-
-with plotting.style():
-    figure, axis = plt.subplots(figsize=(5, 2.2))
-    axis.plot(range(1, 101), rates)
-    axis.set(xlabel="paso", ylabel="tasa", ylim=(0, None))
-    figure.tight_layout()
-
-assert abs(max(rates) - 0.05) < 1e-6
-assert rates.index(max(rates)) in (28, 29, 30)
-assert rates[0] <= 0.05 / 20
-assert rates[-1] < 1e-5
-
-# %% [markdown]
 # ### La cumbre: pequeña, buena, enorme
 #
 # ¿Y cuál es la cumbre? Hagamos con la red lo del juguete: una época con tasa fija y tres valores muy
@@ -474,8 +536,14 @@ assert rates[-1] < 1e-5
 
 # %% alt="Pérdida por paso con tres tasas, y una línea de puntos en ln 10. Con 0.0001 baja despacio y termina lejos de la buena. Con 0.02 cae en pocos pasos y sigue bajando. Con 0.5 se sale de la gráfica enseguida y, si vuelve, queda pegada a la línea de ln 10." caption="La misma red, los mismos lotes, tres tasas fijas. La línea de puntos es ln 10: lo que paga quien no sabe nada."
 def losses_by_step(model, batches, optimizer):
-    """La pérdida de cada lote, justo antes de dar su paso."""
-    return [train_one_epoch(model, [batch], optimizer)[0] for batch in batches]
+    """La pérdida de cada lote, justo antes de dar su paso; se detiene si deja de ser un número."""
+    losses = []
+    for batch in batches:
+        try:
+            losses.append(train_one_epoch(model, [batch], optimizer)[0])
+        except TrainingError:
+            break
+    return losses
 
 
 runs = {}
@@ -495,12 +563,31 @@ with plotting.style():
 last = {rate: sum(losses[-10:]) / 10 for rate, losses in runs.items()}
 print({rate: round(loss, 3) for rate, loss in last.items()})
 assert last[0.02] < 1.0 < 1.3 < last[0.0001]
-assert not last[0.5] < 2.2  # atascada en ln 10, o ya no es un número
+assert last[0.5] > 2.2 or len(runs[0.5]) < len(runs[0.02])  # atascada, o ya no es un número
 
 # %% [markdown]
 # Con la tasa enorme, el primer paso lanza los pesos tan lejos que las ReLU se apagan: la red responde lo mismo
 # a todo, o la pérdida deja de ser un número. Si ves un 10 % de acierto que no se mueve, este es el primer
 # sospechoso. La regla práctica: busca la tasa más grande que no explota y usa algo menos.
+#
+# ### Un freno para los pasos enormes { #recorte }
+#
+# El daño lo hacen unos pocos pasos, casi siempre los primeros. Recortar el gradiente (*gradient clipping*) los
+# frena: `clip_norm=1` mide la longitud del gradiente entero, como si todos los parámetros formaran un solo vector,
+# y si pasa de 1 lo encoge hasta 1, sin cambiarle la dirección. Un paso normal ni se entera. Con una cumbre
+# seis veces mayor que la nuestra, una época:
+
+# %%
+clipped = {}
+for clip_norm in (None, 1.0):
+    net = new_net(seed)
+    epoch = train(net, new_batches(), val_batches, epochs=1, lr=0.3, clip_norm=clip_norm)[-1]
+    clipped[clip_norm] = epoch.val_top1
+    print(f"clip_norm={clip_norm}: {epoch.val_top1:.1%}")
+assert clipped[1.0] - clipped[None] > 0.3
+
+# %% [markdown]
+# No es una licencia para usar cualquier tasa: es un cinturón de seguridad.
 #
 # ### A entrenar
 
@@ -533,6 +620,78 @@ print(f"prueba: pérdida {final.loss:.3f}, top-1 {final.top1:.1%}, top-5 {final.
 assert final.top1 > 0.78
 
 # %% [markdown]
+# ## Cuando algo va mal
+#
+# Una tasa absurda, otra vez, pero ahora con el bucle entero. No hay que mirar gráficas: el error trae la época, el
+# lote y la tasa de ese paso.
+
+# %%
+try:
+    train(new_net(seed), new_batches(), val_batches, epochs=2, lr=1e6)
+except TrainingError as error:
+    message = str(error)
+print(message)
+assert message.startswith("época 1: ")
+
+# %% [markdown]
+# Y antes de gastar un segundo: una red de cinco clases con datos de diez.
+
+# %%
+five = models.create("lenet5_modern", num_classes=5, in_channels=1)
+try:
+    train(five, new_batches(), val_batches, epochs=1, lr=0.05)
+except ValueError as error:
+    message = str(error)
+print(message)
+assert "num_classes=10" in message
+
+# %% [markdown]
+# ## Seguir donde se quedó { #seguir }
+#
+# A mitad de la noche se va la luz. Un *punto de control* (*checkpoint*) guarda al final de cada época todo lo
+# que el entrenamiento recuerda: los pesos, el momento del optimizador, la tasa y los generadores de azar. Con
+# menos que eso se podría seguir, pero no sería el *mismo* entrenamiento. Aquí lo cortamos después de la primera
+# época y lo seguimos, como si fuera otro proceso:
+
+
+# %%
+class PowerCut(Exception):
+    """Se fue la luz."""
+
+
+def cut(epoch):
+    """Corta después de la primera época."""
+    if epoch.number == 1:
+        raise PowerCut
+
+
+def three_epochs(folder, on_epoch=None):
+    """Siempre lo mismo: si en la carpeta hay algo de este entrenamiento, sigue desde ahí."""
+    net, half = (
+        new_net(seed),
+        data.Batches(train_set[:2560], 128, shuffle=True, transform=normalize),
+    )
+    saved = Checkpoints(folder, recipe={"red": "lenet5_modern", "semilla": seed}, resume=True)
+    train(net, half, val_batches, epochs=3, lr=0.02, checkpoints=saved, on_epoch=on_epoch)
+    return net.state_dict()
+
+
+with tempfile.TemporaryDirectory() as folder:
+    whole = three_epochs(Path(folder, "entera"))
+    try:
+        three_epochs(Path(folder, "cortada"), on_epoch=cut)
+    except PowerCut:
+        print("se cortó; quedó:", *sorted(path.name for path in Path(folder, "cortada").iterdir()))
+    resumed = three_epochs(Path(folder, "cortada"))
+
+assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+print("cortado y seguido, o de un tirón: los mismos bits")
+
+# %% [markdown]
+# Los archivos son tensores y JSON: abrir uno no ejecuta código de nadie. Cada uno se escribe aparte y se
+# renombra al final, así que un corte a media escritura no estropea el anterior. En la terminal es
+# `cnnhistory train lenet5_modern --checkpoints carpeta --resume`.
+#
 # ## La misma semilla, los mismos bits
 #
 # En un entrenamiento hay azar en los pesos iniciales, en el orden de los lotes y en dropout. Con la misma
@@ -790,8 +949,12 @@ schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: growth**ste
 rates, losses = [], []
 for batch in batches:
     rates.append(optimizer.param_groups[0]["lr"])
-    losses.append(train_one_epoch(net, [batch], optimizer, schedule)[0])
-smooth = torch.tensor(losses).nan_to_num(nan=math.inf).unfold(0, 5, 1).mean(dim=1)
+    try:
+        losses.append(train_one_epoch(net, [batch], optimizer, schedule)[0])
+    except TrainingError:  # ya no es un número: de aquí en adelante, peor imposible
+        losses.append(math.inf)
+        schedule.step()
+smooth = torch.tensor(losses).unfold(0, 5, 1).mean(dim=1)
 bottom = rates[smooth.argmin() + 2]
 
 with plotting.style():

@@ -1,0 +1,184 @@
+"""Un entrenamiento descrito con datos, de la descripción a la medida en prueba."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from cnnhistory import augmentation, cli, data, experiment, models, training
+from cnnhistory.experiment import Experiment
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Los datos de verdad, pero pocos."""
+    train, test = data.fashion_mnist()
+    monkeypatch.setattr(
+        experiment, "SOURCES", {"fashion": lambda _subset: (train[:200], test[:60])}
+    )
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Un árbol de fotos: rojas y azules, con val y test."""
+    generator = torch.Generator().manual_seed(0)
+    for part, count in (("train", 24), ("val", 8), ("test", 8)):
+        for name, channel in (("azul", 2), ("rojo", 0)):
+            folder = tmp_path / "fotos" / part / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = torch.randint(0, 90, (40, 48, 3), dtype=torch.uint8, generator=generator)
+                pixels[..., channel] += 150
+                Image.fromarray(pixels.numpy()).save(folder / f"{index}.jpg")
+    return tmp_path / "fotos"
+
+
+def run(described: Experiment, **options) -> experiment.Result:
+    return experiment.run(described, described.parts("cpu"), "cpu", **options)
+
+
+def test_the_recipe_is_json_and_has_the_rate_of_the_card():
+    recipe = Experiment("lenet5").recipe()
+    assert json.loads(json.dumps(recipe)) == recipe
+    assert recipe["lr"] == 0.005
+    assert Experiment("lenet5", lr=0.5).recipe()["lr"] == 0.5
+    assert recipe == Experiment("lenet5", workers=3).recipe()  # no cambian los bits
+    with pytest.raises(ValueError, match="¿quisiste decir"):
+        Experiment("lenet6").recipe()
+
+
+def test_a_run_is_the_loop_with_that_recipe(few):
+    counted = []
+    described = Experiment("lenet5_modern", seed=3, epochs=2, batch_size=50, lr=0.1)
+    result = run(described, on_batch=counted.append)
+    assert counted == [50, 50, 50, 29] * 2  # la revisión previa no cuenta
+
+    train, test = experiment.SOURCES["fashion"]("mini")
+    train, validation = data.split(train, 0.1, seed=3)
+    normalize = data.normalization(train)
+    torch.manual_seed(3)
+    model = models.create("lenet5_modern").to(memory_format=torch.channels_last)
+    history = training.train(
+        model,
+        data.Batches(train, 50, shuffle=True, seed=3, transform=normalize),
+        data.Batches(validation, 50, transform=normalize),
+        epochs=2,
+        lr=0.1,
+    )
+    assert [e.val_loss for e in result.history] == [e.val_loss for e in history]
+    assert result.test == training.evaluate(model, data.Batches(test, 50, transform=normalize))
+
+
+def test_every_choice_changes_the_run(few):
+    plain = Experiment("lenet5_modern", epochs=1, batch_size=60)
+    choices = {
+        "schedule": "cosine",
+        "augment": "flip",
+        "mix": "cutmix",
+        "label_smoothing": 0.1,
+        "clip_norm": 0.01,
+        "weight_decay": 0.5,
+        "seed": 1,
+        "lr": 0.2,
+    }
+    losses = {"": run(plain).history[0].train_loss}
+    for name, value in choices.items():
+        described = Experiment(**{**vars(plain), name: value})
+        losses[name] = run(described).history[0].train_loss
+    assert len(set(losses.values())) == len(losses)
+
+
+def test_only_training_images_are_augmented(few):
+    parts = Experiment("lenet5_modern", augment="erasing", mix="mixup").parts("cpu")
+    assert isinstance(parts.train, augmentation.Mixed)
+    images, labels = next(iter(parts.train))
+    assert labels.shape == (len(images), 10)
+    for batches in (parts.validation, parts.test):
+        assert torch.equal(next(iter(batches))[0], next(iter(batches))[0])
+
+
+def test_noise_measures_the_loop_at_the_size_of_the_network():
+    parts = Experiment("alexnet_mini", dataset="synthetic").parts("cpu")
+    images, _ = next(iter(parts.train))
+    assert images.shape[1:] == (1, 28, 28)
+    assert parts.images == pytest.approx(4500, abs=10)
+    assert parts.num_classes == 10
+
+
+def test_a_tree_of_photos_trains_from_the_terminal_and_is_measured_again(photos, tmp_path, capsys):
+    arguments = ["resnet20", "--dataset", str(photos), "--batch-size", "12"]
+    keep = tmp_path / "pesos"
+    options = ["--epochs", "3", "--workers", "1", "--checkpoints", str(keep)]
+    assert cli.main(["train", *arguments, *options]) == 0
+    *_, test, where = capsys.readouterr().out.splitlines()
+    assert float(test.split("top-1 ")[1].split("%")[0]) > 80  # rojo o azul: es fácil
+    weights = where.removeprefix("pesos en ")
+    assert cli.main(["evaluate", *arguments, "--weights", weights]) == 0
+    validation, again = capsys.readouterr().out.splitlines()
+    assert validation.startswith("validación: top-1 ")
+    assert again == test
+
+    assert cli.main(["evaluate", "resnet20", "--weights", weights]) == 1
+    assert "no son de resnet20 con 10 clases y 1 canales" in capsys.readouterr().err
+    assert cli.main(["train", *arguments, "--augment", "flip"]) == 1
+    assert "ya se aumenta" in capsys.readouterr().err
+
+
+def test_a_tree_without_test_is_only_validated(photos, capsys):
+    for name in ("azul", "rojo"):
+        for path in (photos / "test" / name).iterdir():
+            path.unlink()
+        (photos / "test" / name).rmdir()
+    (photos / "test").rmdir()
+    described = Experiment("resnet20", dataset=str(photos), epochs=1, batch_size=16)
+    assert run(described).test is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no existe"), (b"roto", "está dañado o no es un archivo safetensors")],
+)
+def test_bad_weights_are_explained(few, tmp_path, capsys, content, message):
+    path = tmp_path / "pesos.safetensors"
+    if content:
+        path.write_bytes(content)
+    assert cli.main(["evaluate", "softmax", "--weights", str(path)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_compiling_changes_the_speed_and_not_the_names(few, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda self, mode: calls.append((type(self).__name__, mode))
+    )
+    calls = []
+    keep = ["--checkpoints", str(tmp_path)]
+    assert cli.main(["train", "softmax", "--epochs", "1", "--compile", *keep]) == 0
+    assert calls == [("SoftmaxRegression", "default")]
+
+
+def test_without_a_compiler_it_says_what_to_install(few, monkeypatch, capsys):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/no/hay",))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    assert cli.main(["train", "softmax", "--epochs", "1", "--compile"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("cnnhistory: torch.compile no pudo con la red aquí (")
+    assert error.endswith("en Debian g++, o quita --compile")
+
+
+def test_on_cuda_the_same_seed_asks_for_the_same_bits(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(
+        torch, "use_deterministic_algorithms", lambda mode, warn_only: asked.update(mode=mode)
+    )
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda kind: asked.update(kind=kind))
+    experiment._make_repeatable("cpu")
+    assert asked == {}
+    experiment._make_repeatable("cuda:0")
+    assert asked == {"mode": True, "kind": "high"}
+    assert torch.backends.cudnn.benchmark is False
