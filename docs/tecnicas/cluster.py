@@ -495,7 +495,8 @@ for purpose, equal in (("entrenar", True), ("evaluar", False)):
 # %% [markdown]
 # Con lotes que se dividen bien no sobra nada. Y lo que sobra hoy no es lo que sobrará mañana: en la siguiente
 # época el orden es otro. Por eso `--batch-size` es, en nuestro paquete, **el lote de todos**. Con 256 y ocho
-# procesos, cada uno ve 32. Si cambias el número de procesos, el entrenamiento es el mismo.
+# procesos, cada uno ve 32. Si cambias el número de procesos, el entrenamiento es el mismo, salvo por la
+# normalización por lotes, que [veremos después](#bn).
 #
 # ### Un proceso y dos, con el paquete { #uno-y-dos }
 #
@@ -943,7 +944,7 @@ assert 1.7 < per_image / convolutions < 2.2
 # | [Goyal y otros, 2017](../referencia/bibliografia.md#goyal2017) | 8 × P100 | 90 | 29 h | 23.60 ± 0.12 |
 # | [Goyal y otros, 2017](../referencia/bibliografia.md#goyal2017) | 256 × P100 | 90 | 1 h | 23.74 ± 0.09 |
 # | [Akiba y otros, 2017](../referencia/bibliografia.md#akiba2017) | 1024 × P100 | 90 | 15 min | — |
-# | [NVIDIA](https://github.com/NVIDIA/DeepLearningExamples/blob/master/PyTorch/Classification/ConvNets/resnet50v1.5/README.md), `float32` | 1 × V100 | 90 | ~92 h | 22.99 ± 0.16 |
+# | [NVIDIA](https://github.com/NVIDIA/DeepLearningExamples/blob/master/PyTorch/Classification/ConvNets/resnet50v1.5/README.md), `float32` | 1 × V100 | 90 | ~92 h | — |
 # | NVIDIA, precisión mixta | 8 × V100 | 90 | ~5 h | 23.12 ± 0.16 |
 # | NVIDIA, precisión mixta | 8 × A100 | 90 | ~3 h | 22.88 ± 0.11 |
 # | [FFCV](https://github.com/libffcv/ffcv-imagenet) | 8 × A100 | 88 | 77 min | 21.6 |
@@ -985,7 +986,8 @@ print(f"AlexNet, dos GTX 580, cinco días y medio: {alexnet_rate:.0f} imágenes 
 # %% [markdown]
 # La diferencia entre lo calculado y lo publicado es lo demás: evaluar, arrancar, guardar. Fíjate en las dos primeras
 # líneas: ir de ocho a 256 GPU dividió el tiempo por 29 y apenas encareció la corrida. **Un clúster no abarata el
-# entrenamiento: lo acorta.** Lo que lo abarató fue el hardware, con la precisión mixta, y tener los datos a tiempo.
+# entrenamiento: lo acorta.** Lo que lo abarató fue el hardware,
+# con la precisión mixta; y, en la última línea, tener los datos a tiempo y usar imágenes más pequeñas.
 #
 # ### Los comandos { #comandos }
 #
