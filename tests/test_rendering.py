@@ -187,6 +187,15 @@ def test_without_outputs_there_is_text_and_code():
     assert rendering.render(notebook, None, "p.py").markdown == "```python\nprint(1)\n```\n"
 
 
+def test_equal_images_in_one_figure_do_not_share_an_identifier():
+    image = '<image xlink:href="data:image/png;base64,AA=" id="imagen1" width="2" height="2"/>'
+    svg = f'<svg viewBox="0 0 8 2"><g id="ejes">{image}{image}</g></svg>'
+    html = figures.svg_figure(svg, "f0", "dos iguales", "")
+    assert html.count('base64,AA=" width="2"') == 2
+    assert "imagen1" not in html
+    assert html.count('id="f0-ejes"') == 1
+
+
 def test_svg_follows_the_theme_and_does_not_leak_into_the_page():
     html = figures.svg_figure(SVG, "f3", "alt", "")
     assert html.startswith(

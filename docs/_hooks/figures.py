@@ -15,6 +15,7 @@ INK = re.compile(r"#5b6472", re.IGNORECASE)
 PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.DOTALL)
 STYLESHEET = re.compile(r"<defs>\s*<style[^>]*>\s*\*\s*\{([^}]*)\}\s*</style>\s*</defs>")
 OPENING = re.compile(r"<svg\b[^>]*>")
+IMAGE_ID = re.compile(r'(<image\b[^>]*?) id="[^"]*"')
 IDENTIFIER = re.compile(r'(\bid="|href="#|url\(#)')
 COORDINATES = re.compile(r'(\b(?:d|x|y|x1|y1|x2|y2|points)=")([^"]*)"')
 LONG_DECIMAL = re.compile(r"(\.\d\d)\d+")
@@ -29,6 +30,8 @@ def svg_figure(svg: str, prefix: str, alt: str, caption: str) -> str:
     if opening is None:
         raise ValueError("una figura dice ser SVG y no tiene etiqueta <svg>")
     body = svg[opening.end() :]
+    # Nadie enlaza a las imágenes, y dos iguales en una figura tendrían el mismo identificador.
+    body = IMAGE_ID.sub(r"\1", body)
     body = IDENTIFIER.sub(rf"\g<1>{prefix}-", body)
     body = COORDINATES.sub(lambda m: f'{m[1]}{compact(m[2])}"', body)
     body = FONT.sub("var(--md-text-font-family, sans-serif)", body)
