@@ -1,7 +1,7 @@
 # %% [markdown]
 # # De una GPU a un clúster
 #
-# Quieres entrenar una ResNet-50 con ImageNet. Es la red de 2015 y el conjunto de siempre: 1 281 167 fotos,
+# Quieres entrenar una ResNet-50 con ImageNet. Es la red de 2015 y el conjunto de siempre: 1 281 167 fotos,
 # noventa vueltas. **En la máquina que tienes delante, ¿cuándo terminaría?** No hace falta esperar para
 # saberlo: medimos un paso y multiplicamos.
 
@@ -13,6 +13,7 @@ import re
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -214,7 +215,7 @@ assert split_batch > 5 * split_net
 # ## Sumar entre todos { #suma }
 #
 # Con dos procesos, se mandan los gradientes y listo. Con 256, ¿quién los suma? Si todos los mandan a uno, ese
-# uno recibe 255 copias y devuelve 255: su cable es el cuello de botella. La operación que lo hace bien se llama
+# uno recibe 255 copias y devuelve 255: su cable se atasca. La operación que lo hace bien se llama
 # *all-reduce*: todos ponen un vector y todos terminan con la suma. Una manera de hacerla es un **anillo**. Cada
 # proceso parte su vector en tantos trozos como procesos hay, y solo le habla a su vecino de la derecha.
 #
@@ -609,7 +610,8 @@ _, complaint = first.communicate(timeout=240)
 second.communicate(timeout=240)
 print("códigos de salida:", first.returncode, "y", second.returncode)
 print("épocas terminadas:", len(curve("cortada.jsonl")), "de 2")
-print(re.sub(r"\(.*\): ", "(…): ", complaint.strip().splitlines()[-1]))
+complaint = re.sub(r"\(.*\): ", "(…): ", complaint.strip().splitlines()[-1])
+print(textwrap.fill(complaint, 76))
 assert (first.returncode, second.returncode) == (1, -9)
 assert len(curve("cortada.jsonl")) == 1
 
@@ -636,7 +638,7 @@ try:
     experiment.run(described, parts, "cpu", checkpoints=keeper)
 except TrainingError as error:
     refusal = str(error)
-print(refusal)
+print(textwrap.fill(refusal, 76))
 assert "processes era 2 y ahora es 1" in refusal
 
 # %% [markdown]
@@ -670,7 +672,7 @@ assert "processes era 2 y ahora es 1" in refusal
 # | 8192 | 0.1 | no | 41.67 ± 0.10 |
 # | 8192 | 3.2 | no | 24.84 ± 0.37 |
 # | 8192 | 3.2 | poco a poco | 23.74 ± 0.09 |
-# | 65 536 | 25.6 | poco a poco | 33.96 ± 0.80 |
+# | 65 536 | 25.6 | poco a poco | 33.96 ± 0.80 |
 #
 # ¿Se ve en pequeño? Probemos con el clasificador más simple, `softmax`, la tasa constante y el lote 16 veces mayor.
 
@@ -749,7 +751,7 @@ assert not torch.equal(*means)
 #
 # ## Un millón de fotos { #imagenet }
 #
-# Todo lo anterior supone que los datos llegan a tiempo. Fashion-MNIST vive en memoria. ImageNet son 1 281 167 JPEG de
+# Todo lo anterior supone que los datos llegan a tiempo. Fashion-MNIST vive en memoria. ImageNet son 1 281 167 JPEG de
 # tamaños distintos, en carpetas:
 #
 # ```text
@@ -794,7 +796,7 @@ print(f"{len(paths)} fotos de entrenamiento, de {size / 1e3:.0f} kB cada una")
 ratio = 3 * 224 * 224 / size
 print(f"ya decodificada y recortada, cada una ocupa {ratio:.1f} veces lo que en el disco")
 
-# %% alt="Cuatro fotos artificiales: manchas de colores suaves con grano, de 500 por 375 píxeles." caption="Cuatro de las fotos, una por clase. Cuestan lo que una foto de verdad: el decodificador no sabe que son ruido."
+# %% alt="Cuatro cuadrados de 224 por 224 píxeles, llenos de manchas de colores borrosas y de grano. Sobre cada uno, el nombre de su clase." caption="Cuatro de las fotos, ya recortadas, una por clase. Cuestan lo que una foto de verdad: el decodificador no sabe que son ruido."
 examples = [
     imagefolder.read_image(Path("fotos/train", name, "000.jpg"))
     for name in ("gato", "perro", "taza", "tren")
@@ -853,7 +855,7 @@ print(f"núcleos como este para alimentar 2470 imágenes/s: {2470 / speeds[0]:.0
 
 # %% [markdown]
 # Las 2470 son las que entrena una sola A100 con precisión mixta, según [NVIDIA](#cuanto). Mira cuántos núcleos hacen
-# falta para que no espere: **con una GPU moderna, el cuello de botella es leer**. De ahí `--workers`. Cada auxiliar es un
+# falta para que no espere: **con una GPU moderna, lo que frena es leer**. De ahí `--workers`. Cada auxiliar es un
 # proceso que decodifica por adelantado; ayudan si hay núcleos libres, y con dos núcleos ocupados, como aquí, pueden hasta
 # estorbar. Los lotes viajan como `uint8`, cuatro veces más ligeros que en `float32`, y se hacen flotantes ya en la GPU.
 #
