@@ -796,13 +796,13 @@ print(f"{len(paths)} fotos de entrenamiento, de {size / 1e3:.0f} kB cada una")
 ratio = 3 * 224 * 224 / size
 print(f"ya decodificada y recortada, cada una ocupa {ratio:.1f} veces lo que en el disco")
 
-# %% alt="Cuatro cuadrados de 224 por 224 píxeles, llenos de manchas de colores borrosas y de grano. Sobre cada uno, el nombre de su clase." caption="Cuatro de las fotos, ya recortadas, una por clase. Cuestan lo que una foto de verdad: el decodificador no sabe que son ruido."
+# %% alt="Cuatro cuadrados de 96 por 96 píxeles, llenos de manchas de colores borrosas y de grano. Sobre cada uno, el nombre de su clase." caption="Cuatro de las fotos, ya recortadas y reducidas a 96×96, una por clase. Cuestan lo que una foto de verdad: el decodificador no sabe que son ruido."
 examples = [
     imagefolder.read_image(Path("fotos/train", name, "000.jpg"))
     for name in ("gato", "perro", "taza", "tren")
 ]
 plotting.image_grid(
-    torch.stack([imagefolder.evaluation_pipeline(224)(example) for example in examples]),
+    torch.stack([imagefolder.evaluation_pipeline(96)(example) for example in examples]),
     titles=["gato", "perro", "taza", "tren"],
     size=1.2,
 )
