@@ -17,6 +17,7 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 from cnnhistory import data, imagefolder, training
+from cnnhistory.checkpoints import Checkpoints
 
 torch.set_num_threads(1)
 
@@ -313,7 +314,7 @@ def test_checkpoints_resume_a_training_on_photos_in_the_same_bits(original, tmp_
         torch.manual_seed(0)
         net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * SIDE * SIDE, 3))
         batches, val = loader(original, train=True), loader(original)
-        checkpoints = training.Checkpoints(folder, {}, resume)
+        checkpoints = Checkpoints(folder, {}, resume)
 
         def stop(epoch):
             if epoch.number == epochs:
