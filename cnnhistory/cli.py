@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -243,9 +244,9 @@ def _check_writable(folder: Path) -> None:
     """Comprueba, antes de entrenar, que los resultados se podrán guardar."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".cnnhistory"
-        probe.touch()
-        probe.unlink()
+        # Cada proceso prueba con un archivo propio y sin nombre fijo: todos comparten la carpeta.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError:
         raise ValueError(
             f"no se puede escribir en la carpeta {folder}: elige otra o revisa sus permisos"

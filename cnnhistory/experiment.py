@@ -146,7 +146,9 @@ class Experiment:
                 f"un árbol de fotos ya se aumenta: se recorta y se refleja. Quita «{self.augment}»"
             )
 
-        def part(name: str, **settings) -> ImageFolderBatches:
+        def part(
+            name: str, shard: tuple[int, int] = distributed.shard(), **settings
+        ) -> ImageFolderBatches:
             return ImageFolderBatches(
                 root / name,
                 self.batch_size,
@@ -154,11 +156,12 @@ class Experiment:
                 seed=self.seed,
                 workers=self.workers,
                 device=device,
-                shard=distributed.shard(),
+                shard=shard,
                 **settings,
             )
 
-        normalize = _sampled_normalization(part("train", train=True), 2000)
+        # Sin repartir: todos los procesos deben normalizar igual.
+        normalize = _sampled_normalization(part("train", train=True, shard=(0, 1)), 2000)
         train = part("train", train=True, transform=normalize)
         rest = {"classes": train.classes, "transform": normalize}
         return Parts(

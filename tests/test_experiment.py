@@ -1,13 +1,14 @@
 """Un entrenamiento descrito con datos, de la descripción a la medida en prueba."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from cnnhistory import augmentation, cli, data, experiment, models, training
+from cnnhistory import augmentation, cli, data, distributed, experiment, models, training
 from cnnhistory.experiment import Experiment
 
 torch.set_num_threads(1)
@@ -126,6 +127,23 @@ def test_a_tree_of_photos_trains_from_the_terminal_and_is_measured_again(photos,
     assert "no son de resnet20 con 10 clases y 1 canales" in capsys.readouterr().err
     assert cli.main(["train", *arguments, "--augment", "flip"]) == 1
     assert "ya se aumenta" in capsys.readouterr().err
+
+
+def test_every_process_normalizes_a_tree_the_same_way(photos, monkeypatch):
+    means = []
+    for shard in ((0, 1), (0, 2), (1, 2)):
+        monkeypatch.setattr(distributed, "shard", lambda shard=shard: shard)
+        parts = Experiment("resnet20", dataset=str(photos), batch_size=16).parts("cpu")
+        means.append(parts.train.transform.mean)
+        assert parts.train.plan.shard == shard
+    assert means[0] == means[1] == means[2]
+
+
+def test_several_processes_may_check_the_same_folder_at_once(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        checks = [pool.submit(cli._check_writable, tmp_path) for _ in range(400)]
+    assert [check.result() for check in checks] == [None] * 400
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_tree_without_test_is_only_validated(photos, capsys):
