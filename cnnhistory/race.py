@@ -214,7 +214,8 @@ def machine(device: str) -> str:
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
         names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.machine()
-    return f"{name}, {torch.get_num_threads()} hilos"
+    threads = torch.get_num_threads()
+    return f"{name}, {threads} {'hilo' if threads == 1 else 'hilos'}"
 
 
 def versions() -> dict[str, str]:

@@ -22,6 +22,8 @@ import cards
 import charts
 import glossary
 import networks
+import performance
+import standings
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import Files
@@ -224,6 +226,12 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "tabla-humanos": human_table,
     "linea-de-tiempo": timeline,
     "tabla-redes": networks.table,
+    "rendimiento": performance.table,
+    "rendimiento-condiciones": performance.conditions,
+    "tabla-carrera": standings.table,
+    "grafico-carrera-por-macs": standings.by_macs,
+    "grafico-carrera-por-anio": standings.by_year,
+    "condiciones-carrera": standings.conditions,
     "glosario": lambda src_uri: glossary.page(),
     **{f"ficha {name}": partial(cards.ficha, name) for name in CATALOG},
 }

@@ -1,0 +1,167 @@
+# %% [markdown]
+# # La carrera justa
+#
+# Los gráficos del desafío ImageNet comparan equipos, no ideas. El de 2015 tenía mejores GPU que el de 2012,
+# otra receta de entrenamiento y, casi siempre, un conjunto de varias redes. Entonces, **¿cuánto de la bajada se
+# debe a la arquitectura?**
+#
+# Una carrera justa deja fijo todo lo demás: las mismas imágenes, la misma receta, las mismas épocas y varias
+# semillas. Aquí corren las minis, que guardan la idea de cada red en menos de 300 000 parámetros, junto con
+# LeNet-5, su versión moderna y la regresión softmax, que no tiene ninguna capa oculta. Primero está la carrera
+# grabada, con las 60 000 imágenes de Fashion-MNIST; después, una corta que se corre al construir esta página.
+#
+# ## El resultado { #resultado }
+#
+# <!-- generado: grafico-carrera-por-anio -->
+#
+# <!-- generado: tabla-carrera -->
+#
+# <!-- generado: condiciones-carrera -->
+#
+# ### Qué muestra { #que-muestra }
+#
+# - **El progreso no es cronológico.** La LeNet-5 moderna, un diseño de 1998 con ReLU y agrupación por máximo, gana
+#   a las minis de AlexNet, NiN y All-CNN, todas posteriores.
+# - **La normalización por lotes y los atajos sí se notan.** Las tres primeras son ResNet, DenseNet y SENet, y las tres
+#   tienen ambas cosas. Entre ellas hay menos de medio punto.
+# - **La mejora cabe en pocos puntos.** Sin ninguna convolución, softmax ya acierta más del 84 %. Todo lo que se
+#   inventó después se reparte los ocho puntos que siguen.
+# - **Más caro no es mejor.** La más cara, la mini de AlexNet, hace más de veinte veces las multiplicaciones de la
+#   LeNet-5 moderna y acierta menos. La que gana hace trece veces las de LeNet-5 por menos de dos puntos más.
+#
+# <!-- generado: grafico-carrera-por-macs -->
+#
+# ### Qué no muestra { #que-no-muestra }
+#
+# - **No dice qué red es mejor en ImageNet.** Las prendas miden 28×28 y son diez. NiN, GoogLeNet y las que vinieron
+#   se pensaron para fotos de 224×224, mil clases y días de GPU. Lo que resuelven, entrenar decenas de capas o pagar
+#   menos por cada una, aquí casi no hace falta.
+# - **No dice a dónde llegaría cada una.** Pocas épocas favorecen a las que aprenden rápido, y las que no llevan
+#   normalización por lotes aprenden más despacio. Con otro presupuesto, otro orden: la carrera viva lo muestra.
+# - **No dice que la receta dé igual.** Es la misma para todas salvo por la tasa de aprendizaje, que es la de la ficha
+#   de cada red: se eligió en validación, antes de la carrera. Con una sola tasa para todas, la carrera la ganaría
+#   quien tuviera la suerte de llevarse bien con ella. Más abajo se mide.
+# - **Una mini no es la red.** Cada ficha dice en qué se aparta.
+#
+# ## La carrera viva { #viva }
+#
+# Esta corre ahora, con las 10 000 imágenes que trae el paquete, dos épocas y dos semillas.
+# [`run_all`][cnnhistory.race.run_all] deja un archivo por corrida: si se interrumpe, sigue por donde iba.
+
+# %% tags=["tiempos"]
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from cnnhistory import experiment, race
+
+NETWORKS = ["softmax", "lenet5_modern", "vgg_mini", "resnet_mini"]
+template = experiment.Experiment("softmax", epochs=2, batch_size=64)
+folder = Path(tempfile.mkdtemp())
+runs = race.run_all(folder, NETWORKS, range(2), template, "cpu")
+
+rows = race.standings(runs)
+print("red            acierto ± desviación   parámetros   segundos")
+for row in rows:
+    print(
+        f"{row.name:<14} {row.top1:8.1%} ± {row.deviation:.1%} {row.parameters:18} {row.seconds:10.1f}"
+    )
+
+# %% [markdown]
+# Mira la de VGG. En la grabada está entre las cinco primeras; aquí ResNet le saca más de un punto y medio, y ella queda
+# a la altura de softmax, que no tiene capas ocultas. No cambió la arquitectura: cambió el presupuesto, de doce veces menos imágenes
+# vistas. Sin normalización por lotes los primeros pasos rinden poco. La curva de validación de cada corrida lo dice:
+
+# %%
+for run in runs:
+    curve = " → ".join(f"{epoch.val_top1:.1%}" for epoch in run.history)
+    print(f"{run.recipe['name']:<14} semilla {run.recipe['seed']}: {curve}")
+
+scores = {row.name: row.top1 for row in rows}
+assert rows[0].name == "resnet_mini"
+assert scores["vgg_mini"] < scores["resnet_mini"] - 0.015
+assert abs(scores["vgg_mini"] - scores["softmax"]) < 0.03
+assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
+
+# %% [markdown]
+# Para correr la grabada hace falta el conjunto entero y, en un solo núcleo, unas dos horas:
+#
+# ```console
+# $ cnnhistory race mi-carrera --subset full --batch-size 64 --epochs 4 --seeds 3
+# ```
+#
+# ## Errores comunes { #errores }
+#
+# ### La misma tasa para todas { #misma-tasa }
+#
+# Parece lo justo, y es lo contrario. Cada red tiene su escala: la tasa que le conviene a una deja a otra sin
+# aprender. La LeNet-5 moderna, con la de su ficha y con la vigésima parte:
+
+# %%
+lenet = dataclasses.replace(template, name="lenet5_modern")
+slow = dataclasses.replace(lenet, lr=lenet.recipe()["lr"] / 20)
+rates = {}
+for label, described in {"la de su ficha": lenet, "la vigésima parte": slow}.items():
+    result = experiment.run(described, described.parts("cpu"), "cpu")
+    rates[label] = result.test.top1
+    print(f"{label:<18} tasa {described.recipe()['lr']:<8g} {result.test.top1:.1%}")
+assert rates["la vigésima parte"] < rates["la de su ficha"] - 0.03
+
+# %% [markdown]
+# Una carrera así no mide arquitecturas: mide quién tuvo suerte con la tasa.
+#
+# ### Una sola semilla { #una-semilla }
+#
+# La columna ± de la tabla dice cuánto cambia una red consigo misma. Una diferencia menor que eso no es un
+# resultado. En la grabada, las medias de LeNet-5 moderna y GoogLeNet están más cerca que dos semillas de una misma
+# GoogLeNet.
+#
+# ### Elegir con la prueba { #elegir-con-la-prueba }
+#
+# Si de cada red se informa la época que mejor salió *en prueba*, todas suben un poco, y suben más las que más oscilan.
+# Aquí la prueba se mide una vez, al final; la tasa se eligió con la validación. Por eso cada registro tiene la curva de
+# validación de todas las épocas, y un solo número de prueba.
+#
+# ## Ejercicios { #ejercicios }
+#
+# **1. La otra justicia.** Las mismas épocas no son el mismo tiempo: una época de la mini de ResNet le cuesta al
+# procesador lo que varias de LeNet. Dale a la LeNet-5 moderna cuatro veces más épocas que en la carrera viva.
+# ¿Cambia el podio?
+
+# %% tags=["solucion"]
+longer = dataclasses.replace(lenet, epochs=8)
+result = experiment.run(longer, longer.parts("cpu"), "cpu")
+seconds = sum(epoch.seconds for epoch in result.history)
+print(f"LeNet-5 moderna, 8 épocas: {result.test.top1:.1%} en {seconds:.0f} segundos")
+for row in rows:
+    print(f"{row.name:<14} {row.top1:.1%} en {row.seconds:.0f} segundos")
+assert result.test.top1 > rows[0].top1
+
+# %% [markdown] tags=["solucion"]
+# Sí: con ocho épocas gana a todas las que corrieron dos, en un tiempo del mismo orden que el de ResNet. Qué es lo
+# justo depende de la pregunta: las mismas épocas comparan cuánto aprende cada red de los mismos datos; el mismo
+# tiempo, qué conviene entrenar hoy en esta máquina.
+
+# %% [markdown]
+# **2. ¿Hay empate?** Con las corridas de la carrera viva, calcula para cada par de redes la diferencia de sus medias
+# y compárala con la mayor de sus dos desviaciones. ¿Qué pares no se distinguen?
+
+# %% tags=["solucion"]
+import itertools
+
+for one, other in itertools.combinations(rows, 2):
+    difference, noise = one.top1 - other.top1, max(one.deviation, other.deviation)
+    verdict = "se distinguen" if difference > 2 * noise else "no se distinguen"
+    print(f"{one.name:<14} {other.name:<14} {difference:5.1%} contra ±{noise:.1%}: {verdict}")
+assert scores["resnet_mini"] - scores["softmax"] > 0.01
+
+# %% [markdown] tags=["solucion"]
+# Dos semillas dan una idea muy gruesa de la desviación: la regla de «dos desviaciones» es un aviso, no una prueba
+# estadística. Con más semillas el aviso mejora; por eso la grabada tiene tres, y un artículo debería tener más.
+
+# %% [markdown]
+# ## Para seguir { #para-seguir }
+#
+# - Cada red, con su ficha y su artículo: [Arquitecturas](../arquitecturas/index.md).
+# - Qué da la aumentación, que aquí no corre: [Aumentación de imágenes](../tecnicas/aumentacion.py).
+# - Las cifras del desafío de verdad: [La carrera (2010–2017)](../historia/la-carrera.md).

@@ -1,0 +1,116 @@
+"""La carrera grabada y el rendimiento medido: lo que las páginas dicen de ellos es lo que hay."""
+
+import json
+import re
+import statistics
+
+import generated
+import performance
+import pytest
+import standings
+
+from cnnhistory import race
+from cnnhistory.models import CATALOG
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[race.Run]:
+    return race.load(standings.FOLDER)
+
+
+@pytest.fixture(scope="module")
+def table(runs) -> dict[str, race.Standing]:
+    return {row.name: row for row in race.standings(runs)}
+
+
+def test_every_runner_ran_with_at_least_three_seeds_and_one_recipe(runs):
+    seeds: dict[str, set[int]] = {}
+    for run in runs:
+        assert not run.error
+        seeds.setdefault(run.recipe["name"], set()).add(run.recipe["seed"])
+    assert set(seeds) == set(race.RUNNERS)
+    assert all({0, 1, 2} <= own for own in seeds.values())
+    own = ("name", "seed", "lr")
+    common = [{key: run.recipe[key] for key in run.recipe if key not in own} for run in runs]
+    assert all(recipe == common[0] for recipe in common)
+    assert common[0]["subset"] == "full"
+    assert all(run.recipe["lr"] == CATALOG[run.recipe["name"]].lr for run in runs)
+
+
+def test_the_nets_that_ran_are_those_of_the_catalogue(runs):
+    for run in runs:
+        card = CATALOG[run.recipe["name"]]
+        assert (run.parameters, run.macs) == (card.parameters, card.macs)
+
+
+def test_progress_is_not_chronological(table):
+    for later in ("alexnet_mini", "nin_mini", "allcnn_mini"):
+        assert table["lenet5_modern"].top1 > table[later].top1
+    assert CATALOG["lenet5_modern"].year < CATALOG["alexnet_mini"].year
+
+
+def test_normalization_and_shortcuts_go_first(table):
+    first = list(table)[:3]
+    assert set(first) == {"resnet_mini", "densenet_mini", "senet_mini"}
+    assert table[first[0]].top1 - table[first[2]].top1 < 0.005
+    assert "vgg_mini" in list(table)[:5]
+
+
+def test_everything_fits_in_few_points(table):
+    assert table["softmax"].top1 > 0.84
+    assert list(table)[-1] == "softmax"
+    best = next(iter(table.values()))
+    assert round(100 * (best.top1 - table["softmax"].top1)) == 8
+
+
+def test_dearer_is_not_better(table):
+    lenet = table["lenet5_modern"]
+    dearest = max(table.values(), key=lambda row: row.macs)
+    assert dearest.name == "alexnet_mini"
+    assert dearest.macs > 20 * lenet.macs
+    assert dearest.top1 < lenet.top1
+    best = next(iter(table.values()))
+    assert round(best.macs / lenet.macs) == 13
+    assert 0.015 < best.top1 - lenet.top1 < 0.02
+
+
+def test_two_seeds_of_googlenet_are_farther_than_two_nets(runs, table):
+    scores = [run.test.top1 for run in runs if run.recipe["name"] == "googlenet_mini" and run.test]
+    gap = abs(table["lenet5_modern"].top1 - statistics.mean(scores))
+    assert max(scores) - min(scores) > gap
+
+
+def test_the_table_has_a_row_and_the_logs_of_each_net(runs, table):
+    html = generated.block("tabla-carrera", "resultados/carrera-justa.py")
+    rows = re.findall(r"<tr><td.*?</tr>", html)
+    assert len(rows) == len(table)
+    links = re.findall(r'href="\.\./\.\./(resultados/carrera/[\w-]+\.json)"', html)
+    assert len(links) == len(runs)
+    assert all((standings.FOLDER.parent.parent / link).exists() for link in links)
+    assert f"{100 * table['resnet_mini'].top1:.2f}" in html
+
+
+@pytest.mark.parametrize("name", ["grafico-carrera-por-anio", "grafico-carrera-por-macs"])
+def test_the_charts_say_every_figure_to_who_does_not_see_them(name, table):
+    svg = generated.block(name, "resultados/carrera-justa.py")
+    assert svg.count("<circle") == len(table)
+    label = re.search(r'aria-label="([^"]*)"', svg)
+    assert label
+    assert len(label[1].split("; ")) == len(table)
+
+
+def test_the_performance_table_is_the_log():
+    log = json.loads(performance.LOG.read_text(encoding="utf-8"))
+    text = generated.block("rendimiento", "resultados/rendimiento.md")
+    for key, (label, _) in performance.MEASURES.items():
+        (line,) = [line for line in text.splitlines() if label in line]
+        assert f"| {log[key]['ratio']:.1f} |" in line
+        assert log[key]["ratio_min"] <= log[key]["ratio"] <= log[key]["ratio_max"]
+
+
+def test_what_the_page_says_of_performance():
+    log = json.loads(performance.LOG.read_text(encoding="utf-8"))
+    assert not log["bf16"]  # «este procesador no tiene instrucciones de bfloat16»
+    assert log["lenet_28"]["ratio"] > 2  # «gana mucho»
+    assert 1 < log["resnet18_96"]["ratio"] < 1.5  # «gana poco»
+    assert log["compose_28"]["ratio"] > 10
