@@ -28,7 +28,7 @@ def table(src_uri: str) -> str:
         low, high = charts.number(row["ratio_min"]), charts.number(row["ratio_max"])
         lines.append(
             f"| {label} | {other} | {thousands(row[other])} | {thousands(row['cnnhistory'])} "
-            f"| {charts.number(row['ratio'])} | {low} y {high} |"
+            f"| {charts.number(row['ratio'])} | {low}\u00a0y\u00a0{high} |"
         )
     return "\n".join(lines)
 

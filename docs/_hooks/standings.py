@@ -17,6 +17,7 @@ from cnnhistory.models import CATALOG
 
 FOLDER = Path(__file__).parent.parent / "resultados/carrera"
 HEADS = ("Año", "Red", "Acierto (%)", "±", "Parámetros", "MACs (millones)", "Segundos", "Registros")
+WIDE = ("Segundos", "Registros")  # no caben en un teléfono
 
 # El dibujo, en unidades de su propio cuadro: cabe sin encogerse en un teléfono.
 WIDTH, ROW, LABELS, VALUES, TOP, BOTTOM = 400.0, 26.0, 150.0, 62.0, 6.0, 30.0
@@ -29,13 +30,14 @@ def _runs() -> tuple[race.Run, ...]:
 
 def table(src_uri: str) -> str:
     """Una fila por red, con sus registros; `redes.js` la ordena por la columna que se pida."""
-    heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS)
-    ordered = sorted(race.standings(_runs()), key=lambda row: list(CATALOG).index(row.name))
+    wide = {True: ' class="amplia"', False: ""}
+    heads = "".join(f'<th scope="col"{wide[head in WIDE]}>{head}</th>' for head in HEADS)
+    ordered = sorted(race.standings(_runs()), key=_age)
     rows = "".join(_row(row, src_uri) for row in ordered)
     return (
         '<div class="ilsvrc-tabla" role="region" tabindex="0" aria-label="Tabla de la carrera" '
         'data-search-exclude><table class="cifras redes">'
-        "<caption>Acierto en las 10 000 imágenes de prueba: media y desviación estándar entre "
+        "<caption>Acierto en las 10\u202f000 imágenes de prueba: media y desviación estándar entre "
         "semillas. Segundos de entrenamiento, en media</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
@@ -58,7 +60,8 @@ def _row(row: race.Standing, src_uri: str) -> str:
         f'<td data-valor="{row.deviation}">{charts.number(100 * row.deviation, 2)}</td>'
         f'<td data-valor="{row.parameters}">{thousands(row.parameters)}</td>'
         f'<td data-valor="{row.macs}">{networks.millions(row.macs)}</td>'
-        f'<td data-valor="{row.seconds}">{thousands(round(row.seconds))}</td><td>{logs}</td></tr>'
+        f'<td class="amplia" data-valor="{row.seconds}">{thousands(round(row.seconds))}</td>'
+        f'<td class="amplia">{logs}</td></tr>'
     )
 
 
@@ -68,7 +71,7 @@ def by_year(src_uri: str) -> str:
         "Acierto en prueba de cada red, por año. El trazo va de la peor a la mejor semilla. Si el "
         "progreso fuera cronológico, los puntos bajarían hacia la derecha."
     )
-    return _dots(lambda row: list(CATALOG).index(row.name), _year, caption)
+    return _dots(_age, _year, caption)
 
 
 def by_macs(src_uri: str) -> str:
@@ -77,7 +80,12 @@ def by_macs(src_uri: str) -> str:
         "Lo mismo, por el costo de clasificar una imagen, en millones de multiplicaciones con "
         "acumulación (M)."
     )
-    return _dots(lambda row: row.macs, lambda row: f"{networks.millions(row.macs)} M", caption)
+    return _dots(lambda row: (row.macs,), lambda row: f"{networks.millions(row.macs)} M", caption)
+
+
+def _age(row: race.Standing) -> tuple[float, ...]:
+    """El orden de la historia; dentro de un año, de la más barata a la más cara."""
+    return CATALOG[row.name].year, row.macs
 
 
 def _year(row: race.Standing) -> str:
@@ -85,7 +93,9 @@ def _year(row: race.Standing) -> str:
 
 
 def _dots(
-    order: Callable[[race.Standing], float], head: Callable[[race.Standing], str], caption: str
+    order: Callable[[race.Standing], tuple[float, ...]],
+    head: Callable[[race.Standing], str],
+    caption: str,
 ) -> str:
     rows = sorted(race.standings(_runs()), key=order)
     scores = {

@@ -6,9 +6,9 @@
 # debe a la arquitectura?**
 #
 # Una carrera justa deja fijo todo lo demás: las mismas imágenes, la misma receta, las mismas épocas y varias
-# semillas. Aquí corren las minis, que guardan la idea de cada red en menos de 300 000 parámetros, junto con
+# semillas. Aquí corren las minis, que guardan la idea de cada red en menos de 300 000 parámetros, junto con
 # LeNet-5, su versión moderna y la regresión softmax, que no tiene ninguna capa oculta. Primero está la carrera
-# grabada, con las 60 000 imágenes de Fashion-MNIST; después, una corta que se corre al construir esta página.
+# grabada, con las 60 000 imágenes de Fashion-MNIST; después, una corta que se corre al construir esta página.
 #
 # ## El resultado { #resultado }
 #
@@ -45,7 +45,7 @@
 #
 # ## La carrera viva { #viva }
 #
-# Esta corre ahora, con las 10 000 imágenes que trae el paquete, dos épocas y dos semillas.
+# Esta corre ahora, con las 10 000 imágenes que trae el paquete, dos épocas y dos semillas.
 # [`run_all`][cnnhistory.race.run_all] deja un archivo por corrida: si se interrumpe, sigue por donde iba.
 
 # %% tags=["tiempos"]
