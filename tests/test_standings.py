@@ -54,6 +54,8 @@ def test_normalization_and_shortcuts_go_first(table):
     assert set(first) == {"resnet_mini", "densenet_mini", "senet_mini"}
     assert table[first[0]].top1 - table[first[2]].top1 < 0.005
     assert "vgg_mini" in list(table)[:5]
+    resnet, densenet = table["resnet_mini"], table["densenet_mini"]
+    assert abs(resnet.top1 - densenet.top1) < resnet.deviation
 
 
 def test_everything_fits_in_few_points(table):

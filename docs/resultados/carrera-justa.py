@@ -23,7 +23,8 @@
 # - **El progreso no es cronológico.** La LeNet-5 moderna, un diseño de 1998 con ReLU y agrupación por máximo, gana
 #   a las minis de AlexNet, NiN y All-CNN, todas posteriores.
 # - **La normalización por lotes y los atajos sí se notan.** Las tres primeras son ResNet, DenseNet y SENet, y las tres
-#   tienen ambas cosas. Entre ellas hay menos de medio punto.
+#   tienen ambas cosas. Entre ellas hay menos de medio punto, y entre ResNet y DenseNet, menos de lo que cambia una
+#   misma ResNet de una semilla a otra: es un empate.
 # - **La mejora cabe en pocos puntos.** Sin ninguna convolución, softmax ya acierta más del 84 %. Todo lo que se
 #   inventó después se reparte los ocho puntos que siguen.
 # - **Más caro no es mejor.** La más cara, la mini de AlexNet, hace más de veinte veces las multiplicaciones de la
