@@ -71,9 +71,9 @@ def test_dearer_is_not_better(table):
     assert dearest.name == "alexnet_mini"
     assert dearest.macs > 20 * lenet.macs
     assert dearest.top1 < lenet.top1
-    best = next(iter(table.values()))
-    assert round(best.macs / lenet.macs) == 13
-    assert 0.015 < best.top1 - lenet.top1 < 0.02
+    for name, times in (("densenet_mini", 12), ("resnet_mini", 13)):
+        assert round(table[name].macs / lenet.macs) == times
+        assert 0.01 < table[name].top1 - lenet.top1 < 0.02
 
 
 def test_two_seeds_of_googlenet_are_farther_than_two_nets(runs, table):

@@ -28,7 +28,8 @@
 # - **La mejora cabe en pocos puntos.** Sin ninguna convolución, softmax ya acierta más del 84 %. Todo lo que se
 #   inventó después se reparte los ocho puntos que siguen.
 # - **Más caro no es mejor.** La más cara, la mini de AlexNet, hace más de veinte veces las multiplicaciones de la
-#   LeNet-5 moderna y acierta menos. La que gana hace trece veces las de LeNet-5 por menos de dos puntos más.
+#   LeNet-5 moderna y acierta menos. DenseNet y ResNet hacen doce y trece veces las de LeNet-5 por
+#   menos de dos puntos más.
 #
 # <!-- generado: grafico-carrera-por-macs -->
 #
