@@ -70,8 +70,8 @@ for row in rows:
     )
 
 # %% [markdown]
-# Mira la de VGG. En la grabada está entre las cinco primeras; aquí ResNet le saca más de un punto y medio, y ella queda
-# a la altura de softmax, que no tiene capas ocultas. No cambió la arquitectura: cambió el presupuesto, de doce veces menos imágenes
+# Mira la de VGG. En la grabada está entre las cinco primeras; aquí la primera le saca más de un punto, y ella queda a la
+# altura de softmax, que no tiene capas ocultas. No cambió la arquitectura: cambió el presupuesto, de doce veces menos imágenes
 # vistas. Sin normalización por lotes los primeros pasos rinden poco. La curva de validación de cada corrida lo dice:
 
 # %%
@@ -80,8 +80,8 @@ for run in runs:
     print(f"{run.recipe['name']:<14} semilla {run.recipe['seed']}: {curve}")
 
 scores = {row.name: row.top1 for row in rows}
-assert rows[0].name == "resnet_mini"
-assert scores["vgg_mini"] < scores["resnet_mini"] - 0.015
+assert rows[0].name in ("resnet_mini", "lenet5_modern")  # cuál de las dos, lo decide la semilla
+assert scores["vgg_mini"] < rows[0].top1 - 0.01
 assert abs(scores["vgg_mini"] - scores["softmax"]) < 0.03
 assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 
@@ -155,7 +155,7 @@ for one, other in itertools.combinations(rows, 2):
     difference, noise = one.top1 - other.top1, max(one.deviation, other.deviation)
     verdict = "se distinguen" if difference > 2 * noise else "no se distinguen"
     print(f"{one.name:<14} {other.name:<14} {difference:5.1%} contra ±{noise:.1%}: {verdict}")
-assert scores["resnet_mini"] - scores["softmax"] > 0.01
+assert rows[0].top1 - scores["softmax"] > 0.01
 
 # %% [markdown] tags=["solucion"]
 # Dos semillas dan una idea muy gruesa de la desviación: la regla de «dos desviaciones» es un aviso, no una prueba
