@@ -53,7 +53,7 @@ def test_normalization_and_shortcuts_go_first(table):
     first = list(table)[:3]
     assert set(first) == {"resnet_mini", "densenet_mini", "senet_mini"}
     assert table[first[0]].top1 - table[first[2]].top1 < 0.005
-    assert "vgg_mini" in list(table)[:5]
+    assert table["vgg_mini"].top1 > table["lenet5_modern"].top1
     resnet, densenet = table["resnet_mini"], table["densenet_mini"]
     assert abs(resnet.top1 - densenet.top1) < resnet.deviation
 

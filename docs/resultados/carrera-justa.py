@@ -57,7 +57,7 @@ from pathlib import Path
 
 from cnnhistory import experiment, race
 
-NETWORKS = ["softmax", "lenet5_modern", "vgg_mini", "resnet_mini"]
+NETWORKS = ["softmax", "lenet5_modern", "vgg_mini"]
 template = experiment.Experiment("softmax", epochs=2, batch_size=64)
 folder = Path(tempfile.mkdtemp())
 runs = race.run_all(folder, NETWORKS, range(2), template, "cpu")
@@ -70,8 +70,8 @@ for row in rows:
     )
 
 # %% [markdown]
-# Mira la de VGG. En la grabada está entre las cinco primeras; aquí la primera le saca más de un punto, y ella queda a la
-# altura de softmax, que no tiene capas ocultas. No cambió la arquitectura: cambió el presupuesto, de doce veces menos imágenes
+# Mira la de VGG. En la grabada le gana a la LeNet-5 moderna; aquí pierde con ella y queda a la altura de softmax, que
+# no tiene capas ocultas. No cambió la arquitectura: cambió el presupuesto, de doce veces menos imágenes
 # vistas. Sin normalización por lotes los primeros pasos rinden poco. La curva de validación de cada corrida lo dice:
 
 # %%
@@ -80,8 +80,7 @@ for run in runs:
     print(f"{run.recipe['name']:<14} semilla {run.recipe['seed']}: {curve}")
 
 scores = {row.name: row.top1 for row in rows}
-assert rows[0].name in ("resnet_mini", "lenet5_modern")  # cuál de las dos, lo decide la semilla
-assert scores["vgg_mini"] < rows[0].top1 - 0.01
+assert scores["vgg_mini"] < scores["lenet5_modern"] - 0.005
 assert abs(scores["vgg_mini"] - scores["softmax"]) < 0.03
 assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 
@@ -102,12 +101,11 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 # %%
 lenet = dataclasses.replace(template, name="lenet5_modern")
 slow = dataclasses.replace(lenet, lr=lenet.recipe()["lr"] / 20)
-rates = {}
-for label, described in {"la de su ficha": lenet, "la vigésima parte": slow}.items():
-    result = experiment.run(described, described.parts("cpu"), "cpu")
-    rates[label] = result.test.top1
-    print(f"{label:<18} tasa {described.recipe()['lr']:<8g} {result.test.top1:.1%}")
-assert rates["la vigésima parte"] < rates["la de su ficha"] - 0.03
+fast = next(run for run in runs if run.recipe == lenet.recipe())  # ya corrió: es la semilla 0
+starved = experiment.run(slow, slow.parts("cpu"), "cpu")
+print(f"la de su ficha     tasa {lenet.recipe()['lr']:<8g} {fast.test.top1:.1%}")
+print(f"la vigésima parte  tasa {slow.lr:<8g} {starved.test.top1:.1%}")
+assert starved.test.top1 < fast.test.top1 - 0.03
 
 # %% [markdown]
 # Una carrera así no mide arquitecturas: mide quién tuvo suerte con la tasa.
@@ -126,9 +124,9 @@ assert rates["la vigésima parte"] < rates["la de su ficha"] - 0.03
 #
 # ## Ejercicios { #ejercicios }
 #
-# **1. La otra justicia.** Las mismas épocas no son el mismo tiempo: una época de la mini de ResNet le cuesta al
+# **1. La otra justicia.** Las mismas épocas no son el mismo tiempo: una época de la mini de VGG le cuesta al
 # procesador lo que varias de LeNet. Dale a la LeNet-5 moderna cuatro veces más épocas que en la carrera viva.
-# ¿Cambia el podio?
+# ¿Qué pasa con el podio?
 
 # %% tags=["solucion"]
 longer = dataclasses.replace(lenet, epochs=8)
@@ -140,7 +138,7 @@ for row in rows:
 assert result.test.top1 > rows[0].top1
 
 # %% [markdown] tags=["solucion"]
-# Sí: con ocho épocas gana a todas las que corrieron dos, en un tiempo del mismo orden que el de ResNet. Qué es lo
+# La distancia crece: con ocho épocas gana a todas las que corrieron dos, en un tiempo del mismo orden que el de VGG. Qué es lo
 # justo depende de la pregunta: las mismas épocas comparan cuánto aprende cada red de los mismos datos; el mismo
 # tiempo, qué conviene entrenar hoy en esta máquina.
 
@@ -151,11 +149,13 @@ assert result.test.top1 > rows[0].top1
 # %% tags=["solucion"]
 import itertools
 
+verdicts = []
 for one, other in itertools.combinations(rows, 2):
     difference, noise = one.top1 - other.top1, max(one.deviation, other.deviation)
     verdict = "se distinguen" if difference > 2 * noise else "no se distinguen"
+    verdicts.append(verdict)
     print(f"{one.name:<14} {other.name:<14} {difference:5.1%} contra ±{noise:.1%}: {verdict}")
-assert rows[0].top1 - scores["softmax"] > 0.01
+assert "no se distinguen" in verdicts
 
 # %% [markdown] tags=["solucion"]
 # Dos semillas dan una idea muy gruesa de la desviación: la regla de «dos desviaciones» es un aviso, no una prueba
