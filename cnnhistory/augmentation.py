@@ -12,7 +12,7 @@ lotes en torchvision: `mixing` las da.
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -287,11 +287,20 @@ _RECIPES = {
     ),
     "erasing": _Recipe("borrar un rectángulo", lambda side: v2.RandomErasing(), BatchErasing),
 }
-_STEPS = [_RECIPES[name] for name in ("crop", "flip", "erasing")]
-_RECIPES["compose"] = _Recipe(
-    "mover, reflejar y borrar, una tras otra",
-    lambda side: v2.Compose([step.each(side) for step in _STEPS]),
-    lambda: nn.Sequential(*(step.batch() for step in _STEPS)),
+
+
+def _composed(does: str, names: Sequence[str]) -> _Recipe:
+    steps = [_RECIPES[name] for name in names]
+    return _Recipe(
+        does,
+        lambda side: v2.Compose([step.each(side) for step in steps]),
+        lambda: nn.Sequential(*(step.batch() for step in steps)),
+    )
+
+
+_RECIPES["crop_flip"] = _composed("mover y reflejar", ("crop", "flip"))
+_RECIPES["compose"] = _composed(
+    "mover, reflejar y borrar, una tras otra", ("crop", "flip", "erasing")
 )
 
 RECIPES: Mapping[str, str] = MappingProxyType({name: it.does for name, it in _RECIPES.items()})

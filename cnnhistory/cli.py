@@ -192,6 +192,7 @@ def _race(options: argparse.Namespace) -> None:
         range(options.seeds),
         template,
         options.device,
+        as_published=options.as_published,
         on_run=report,
     )
     rows = [("red", "top-1 en prueba", "corridas", "parámetros", "MACs", "segundos")]
@@ -307,6 +308,8 @@ def _parser() -> argparse.ArgumentParser:
     racing.add_argument("--seeds", metavar="N", type=_positive_integer, default=3, help=text)
     _add_data(racing)
     _add_recipe(racing)
+    text = "cada red, con la receta de su artículo en lugar de la común"
+    racing.add_argument("--as-published", action="store_true", help=text)
     racing.set_defaults(run=_race)
     return parser
 

@@ -20,11 +20,11 @@ import torch
 from torch import nn
 from torchvision.transforms import v2
 
-from cnnhistory import augmentation, data, distributed, models, training
+from cnnhistory import augmentation, data, distributed, eras, models, training
 from cnnhistory.checkpoints import Checkpoints
 from cnnhistory.imagefolder import ImageFolderBatches
 
-__all__ = ["SCHEDULES", "SOURCES", "Experiment", "Parts", "Result", "run"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "SOURCES", "Experiment", "Parts", "Result", "run"]
 
 SOURCES: Mapping[str, Callable[..., tuple[data.Dataset, data.Dataset]]] = MappingProxyType(
     {
@@ -37,9 +37,19 @@ SOURCES: Mapping[str, Callable[..., tuple[data.Dataset, data.Dataset]]] = Mappin
 """Los conjuntos que caben en memoria, por su nombre."""
 
 SCHEDULES: Mapping[str, Callable[..., torch.optim.lr_scheduler.LRScheduler]] = MappingProxyType(
-    {"one_cycle": training.one_cycle, "cosine": training.warmup_cosine}
+    {
+        "one_cycle": training.one_cycle,
+        "cosine": training.warmup_cosine,
+        "steps": eras.steps_down,
+        "constant": eras.constant,
+    }
 )
 """Los planes de la tasa de aprendizaje, por su nombre."""
+
+OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = MappingProxyType(
+    {"nesterov": training.make_optimizer, "momentum": eras.momentum, "plain": eras.plain}
+)
+"""Los optimizadores, por su nombre."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,8 @@ class Experiment:
         label_smoothing: Suavizado de etiquetas.
         clip_norm: Norma máxima del gradiente; ``None`` no lo recorta.
         schedule: Nombre en `SCHEDULES`.
+        optimizer: Nombre en `OPTIMIZERS`.
+        initialization: Nombre en `cnnhistory.eras.INITIALIZATIONS`; ``None`` deja la red como nace.
         augment: Nombre en `cnnhistory.augmentation.RECIPES`; ``None`` no aumenta.
         mix: ``"mixup"``, ``"cutmix"`` o ``None``.
         compile: Si se compila la red con ``torch.compile``.
@@ -76,6 +88,8 @@ class Experiment:
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     schedule: str = "one_cycle"
+    optimizer: str = "nesterov"
+    initialization: str | None = None
     augment: str | None = None
     mix: str | None = None
     compile: bool = False
@@ -86,6 +100,34 @@ class Experiment:
         recipe = dataclasses.asdict(self) | {"lr": self.lr or models.find(self.name).lr}
         del recipe["workers"]  # no cambia los bits
         return recipe | {"processes": distributed.shard()[1]}
+
+    def as_published(self) -> "Experiment":
+        """El mismo entrenamiento, con la receta del artículo de su red.
+
+        Returns:
+            La descripción: cambian la tasa, el plan, el optimizador, el decaimiento, la
+            inicialización y la aumentación, y se quita lo que vino después.
+
+        Raises:
+            ValueError: Si no hay receta para esa red.
+        """
+        if self.name not in eras.ERAS:
+            raise ValueError(
+                f"no hay receta de época para «{self.name}»: las hay para {', '.join(eras.ERAS)}"
+            )
+        era = eras.ERAS[self.name]
+        return dataclasses.replace(
+            self,
+            lr=era.lr,
+            weight_decay=era.weight_decay,
+            schedule=era.schedule,
+            optimizer=era.optimizer,
+            initialization=era.initialization,
+            augment=era.augment,
+            label_smoothing=0.0,
+            clip_norm=None,
+            mix=None,
+        )
 
     def parts(self, device: str) -> "Parts":
         """Lee los datos y los reparte en lotes.
@@ -246,6 +288,8 @@ def run(
     model = models.create(
         experiment.name, num_classes=parts.num_classes, in_channels=parts.channels
     )
+    if experiment.initialization:
+        eras.INITIALIZATIONS[experiment.initialization](model)
     model = model.to(device).to(memory_format=torch.channels_last)
     if experiment.compile:
         model.compile(mode="reduce-overhead" if device.startswith("cuda") else "default")
@@ -260,6 +304,7 @@ def run(
         weight_decay=experiment.weight_decay,
         label_smoothing=experiment.label_smoothing,
         clip_norm=experiment.clip_norm,
+        optimizer=OPTIMIZERS[experiment.optimizer],
         schedule=SCHEDULES[experiment.schedule],
         checkpoints=checkpoints,
         on_epoch=on_epoch,

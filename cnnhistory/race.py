@@ -34,6 +34,8 @@ RUNNERS = (
 )
 """Las que corren: la regresión softmax, las dos LeNet-5 y todas las minis."""
 
+_UNSAID = {"optimizer": "nesterov", "initialization": None}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -105,6 +107,7 @@ def run_all(
     template: experiment.Experiment,
     device: str,
     *,
+    as_published: bool = False,
     on_run: Callable[[Run], object] | None = None,
 ) -> list[Run]:
     """Corre cada red con cada semilla, y guarda cada corrida en cuanto termina.
@@ -115,16 +118,20 @@ def run_all(
         seeds: Semillas.
         template: La receta común; su ``name`` y su ``seed`` no importan.
         device: Dispositivo.
+        as_published: Si cada red usa la receta de su artículo en lugar de la común.
         on_run: Se llama con cada corrida, también con las que ya estaban.
 
     Returns:
         Las corridas, en el orden pedido.
 
     Raises:
-        ValueError: Si una red no existe, o en la carpeta hay una corrida con otra receta.
+        ValueError: Si una red no existe o no tiene receta de época, o en la carpeta hay una
+            corrida con otra receta.
     """
     pairs = [(name, seed) for seed in seeds for name in names]
     planned = [dataclasses.replace(template, name=name, seed=seed) for name, seed in pairs]
+    if as_published:
+        planned = [described.as_published() for described in planned]
     recipes = [described.recipe() for described in planned]  # una red que no existe se dice ya
     runs = []
     for described, recipe in zip(planned, recipes, strict=True):
@@ -270,6 +277,8 @@ def _write(path: Path, run: Run) -> None:
 def _read(path: Path) -> Run:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        # Lo que una corrida vieja no dice es lo que entonces no se podía cambiar.
+        values["recipe"] = _UNSAID | values["recipe"]
         values["history"] = [training.Epoch(**epoch) for epoch in values["history"]]
         values["test"] = training.Metrics(**values["test"]) if values["test"] else None
         return Run(**values)

@@ -1,15 +1,18 @@
-"""La inicialización de He (2015): que la señal no se apague ni estalle con la profundidad.
+"""Con qué pesos nace una red: que la señal no se apague ni estalle con la profundidad.
+
+Las redes del catálogo nacen con la inicialización de He (2015), salvo donde su artículo da otra.
 
 K. He, X. Zhang, S. Ren y J. Sun, «Delving Deep into Rectifiers: Surpassing Human-Level
 Performance on ImageNet Classification», ICCV 2015. https://arxiv.org/abs/1502.01852
 
 Una ReLU apaga la mitad de lo que recibe y con ello la mitad de la varianza; unos pesos de
-varianza 2/F, con F las entradas de la unidad, la devuelven.
+varianza 2/F, con F las entradas de la unidad, la devuelven. Antes se elegía una desviación a ojo
+(`gaussian`) o la de Glorot y Bengio (2010), pensada para la tangente (`xavier_uniform`).
 """
 
 from torch import nn
 
-__all__ = ["he_normal"]
+__all__ = ["gaussian", "he_normal", "xavier_uniform"]
 
 
 def he_normal(model: nn.Module) -> None:
@@ -22,10 +25,42 @@ def he_normal(model: nn.Module) -> None:
     Args:
         model: La red.
     """
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    layers = _weighted(model)
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     if isinstance(layers[-1], nn.Linear):
         nn.init.normal_(layers[-1].weight, std=0.01)
+
+
+def gaussian(model: nn.Module, std: float) -> None:
+    """Reinicia, en su sitio, cada convolución y cada densa: pesos N(0, std²) y sesgos 0.
+
+    Args:
+        model: La red.
+        std: Desviación de los pesos, igual en todas las capas.
+    """
+    for layer in _weighted(model):
+        nn.init.normal_(layer.weight, std=std)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def xavier_uniform(model: nn.Module) -> None:
+    """Reinicia, en su sitio, cada convolución y cada densa con la uniforme de Glorot.
+
+    X. Glorot e Y. Bengio, «Understanding the difficulty of training deep feedforward neural
+    networks», AISTATS 2010. https://proceedings.mlr.press/v9/glorot10a.html
+
+    Args:
+        model: La red.
+    """
+    for layer in _weighted(model):
+        nn.init.xavier_uniform_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def _weighted(model: nn.Module) -> list[nn.Conv2d | nn.Linear]:
+    return [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
