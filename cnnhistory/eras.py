@@ -1,14 +1,14 @@
 """Cómo se entrenaba entonces: la receta del artículo de cada red, para medirla contra la de hoy.
 
 Una receta es la inicialización, el optimizador, el plan de la tasa, el decaimiento y la
-aumentación. Los planes que esperaban a que la validación dejara de mejorar se llevan aquí a un
+aumentación. Las desviaciones de los pesos, que se eligieron para redes más anchas, se escalan para
+que la señal sea la misma. Los planes que esperaban a que la validación dejara de mejorar se llevan aquí a un
 presupuesto fijo: la tasa se divide entre diez a la mitad y a los tres cuartos. El dropout es parte
 de cada red, y las minis llevan el suyo.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR
 
+from cnnhistory import models
 from cnnhistory.models.initialization import gaussian, xavier_uniform
 
 __all__ = ["ERAS", "INITIALIZATIONS", "Era", "constant", "momentum", "plain", "steps_down"]
@@ -77,9 +78,18 @@ def steps_down(optimizer: Optimizer, steps: int) -> LRScheduler:
     return MultiStepLR(optimizer, [steps // 2, 3 * steps // 4], gamma=0.1)
 
 
+def _as_in(full: str, std: float) -> Callable[[nn.Module], None]:
+    def initialize(model: nn.Module) -> None:
+        with torch.device("meta"):
+            like = models.create(full)
+        gaussian(model, std, like)
+
+    return initialize
+
+
 def _alexnet(model: nn.Module) -> None:
     """Sección 5: N(0, 0.01²); las ReLU de conv2, conv4, conv5 y las densas, encendidas."""
-    gaussian(model, 0.01)
+    _as_in("alexnet", 0.01)(model)
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     for layer, bias in zip(layers, (0, 1, 0, 1, 1, 1, 1, 0), strict=True):
         assert layer.bias is not None
@@ -89,9 +99,8 @@ def _alexnet(model: nn.Module) -> None:
 INITIALIZATIONS: Mapping[str, Callable[[nn.Module], None]] = MappingProxyType(
     {
         "alexnet": _alexnet,
-        "normal_0.01": partial(gaussian, std=0.01),
-        "normal_0.05": partial(gaussian, std=0.05),
-        "normal_0.1": partial(gaussian, std=0.1),
+        "zfnet": _as_in("zfnet", 0.01),
+        "nin": _as_in("nin", 0.05),
         "xavier": xavier_uniform,
     }
 )
@@ -136,15 +145,17 @@ ERAS: Mapping[str, Era] = MappingProxyType(
         "lenet5_modern": _LENET,
         "alexnet_mini": Era(0.01, "sección 5", "alexnet"),
         "zfnet_mini": Era(
-            0.01, "sección 3.1, que no menciona decaimiento", "normal_0.01", weight_decay=0.0
+            0.01, "sección 3.1, que no menciona decaimiento", "zfnet", weight_decay=0.0
         ),
         "nin_mini": Era(
             0.01,
             "los archivos de Caffe del autor, "
             "https://gist.github.com/mavenlin/d802a5849de39225bcc6",
-            "normal_0.05",
+            "nin",
         ),
-        "vgg_mini": Era(0.01, "sección 3.1, que da una varianza de 0.01", "normal_0.1"),
+        "vgg_mini": Era(
+            0.01, "sección 3.1, con la inicialización de Glorot que recomienda", "xavier"
+        ),
         "googlenet_mini": Era(
             0.01,
             "sección 6: la tasa baja 4 % cada ocho épocas, que aquí es nada; la inicialización, la "

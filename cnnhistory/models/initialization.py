@@ -34,15 +34,24 @@ def he_normal(model: nn.Module) -> None:
         nn.init.normal_(layers[-1].weight, std=0.01)
 
 
-def gaussian(model: nn.Module, std: float) -> None:
-    """Reinicia, en su sitio, cada convolución y cada densa: pesos N(0, std²) y sesgos 0.
+def gaussian(model: nn.Module, std: float, like: nn.Module) -> None:
+    """Reinicia, en su sitio, cada convolución y cada densa como las de otra red más ancha.
+
+    La misma desviación apaga más la señal cuanto más angosta es la capa, porque suma menos
+    entradas. Para que llegue la que llegaba en la otra, cada desviación se multiplica por
+    √(F′/F), con F las entradas de una unidad y F′ las de esa capa en ``like``. Los sesgos son 0.
 
     Args:
         model: La red.
-        std: Desviación de los pesos, igual en todas las capas.
+        std: Desviación de los pesos en ``like``, igual en todas sus capas.
+        like: La red que se imita, con las mismas capas; puede estar en el dispositivo ``meta``.
+
+    Raises:
+        ValueError: Si las redes no tienen las mismas capas.
     """
-    for layer in _weighted(model):
-        nn.init.normal_(layer.weight, std=std)
+    for layer, other in zip(_weighted(model), _weighted(like), strict=True):
+        scale = other.weight[0].numel() / layer.weight[0].numel()
+        nn.init.normal_(layer.weight, std=std * scale**0.5)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
 
