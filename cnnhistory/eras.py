@@ -1,10 +1,10 @@
 """Cómo se entrenaba entonces: la receta del artículo de cada red, para medirla contra la de hoy.
 
 Una receta es la inicialización, el optimizador, el plan de la tasa, el decaimiento y la
-aumentación. Las desviaciones de los pesos, que se eligieron para redes más anchas, se escalan para
-que la señal sea la misma. Los planes que esperaban a que la validación dejara de mejorar se llevan aquí a un
-presupuesto fijo: la tasa se divide entre diez a la mitad y a los tres cuartos. El dropout es parte
-de cada red, y las minis llevan el suyo.
+aumentación. Las desviaciones de los pesos se eligieron para redes más anchas: aquí se escalan, para
+que la señal sea la misma. Los planes que esperaban a que la validación dejara de mejorar se llevan
+a un presupuesto fijo: la tasa se divide entre diez a la mitad y a los tres cuartos. El dropout es
+parte de cada red, y las minis llevan el suyo.
 """
 
 from collections.abc import Callable, Mapping
