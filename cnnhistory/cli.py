@@ -326,6 +326,7 @@ def _add_recipe(command: argparse.ArgumentParser) -> None:
         command.add_argument(flag, metavar=metavar, type=kind, default=default, help=text)
     for flag, metavar, kind, meaning in (
         ("--lr", "TASA", _positive_number, "tasa máxima (por omisión, la de la ficha de la red)"),
+        ("--side", "PÍXELES", _positive_integer, "lado de las imágenes (el de la ficha de la red)"),
         ("--clip-norm", "NORMA", _positive_number, "norma máxima del gradiente"),
         ("--augment", "RECETA", _one_of(augmentation.RECIPES), "aumentación de las imágenes"),
         ("--mix", "MEZCLA", _one_of(("mixup", "cutmix")), "mezcla imágenes y etiquetas"),

@@ -73,6 +73,7 @@ class Experiment:
         initialization: Nombre en `cnnhistory.eras.INITIALIZATIONS`; ``None`` deja la red como nace.
         augment: Nombre en `cnnhistory.augmentation.RECIPES`; ``None`` no aumenta.
         mix: ``"mixup"``, ``"cutmix"`` o ``None``.
+        side: Lado al que se llevan las imágenes, en píxeles; ``None`` es el de la ficha de la red.
         compile: Si se compila la red con ``torch.compile``.
         workers: Procesos que leen las fotos de un árbol.
     """
@@ -92,6 +93,7 @@ class Experiment:
     initialization: str | None = None
     augment: str | None = None
     mix: str | None = None
+    side: int | None = None
     compile: bool = False
     workers: int = 0
 
@@ -143,6 +145,8 @@ class Experiment:
             DataError: Si los datos faltan o están dañados.
         """
         card = models.find(self.name)
+        if self.side:
+            card = dataclasses.replace(card, input_shape=(card.input_shape[0], *2 * (self.side,)))
         if self.dataset in SOURCES:
             arguments = (self.subset,) if self.dataset == "fashion" else ()
             return self._from_memory(SOURCES[self.dataset](*arguments), card, device)

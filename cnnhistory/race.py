@@ -34,7 +34,7 @@ RUNNERS = (
 )
 """Las que corren: la regresión softmax, las dos LeNet-5 y todas las minis."""
 
-_UNSAID = {"optimizer": "nesterov", "initialization": None}
+_UNSAID = {"optimizer": "nesterov", "initialization": None, "side": None}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Mide el bucle de `cnnhistory` contra el `Trainer` de d2l 1.0.3: misma red, lote y resolución.
 
-Mide también la aumentación por lotes contra la de torchvision, imagen por imagen.
+Mide también el acierto de los dos tras las mismas épocas, y la aumentación por lotes contra la de
+torchvision, imagen por imagen.
 
 Se corre con `make bench`. Los dos se alternan en el mismo proceso, porque la máquina cambia de
 humor, y lo que importa es la razón. Cada medida es una época con su validación, como la vive quien
@@ -94,6 +95,39 @@ def compare_augmentation() -> dict[str, float]:
     return _summary("torchvision", len(images), seconds)
 
 
+def d2l_lenet() -> nn.Module:
+    """La LeNet de d2l, con la inicialización que le da su capítulo."""
+    model = d2l.LeNet(lr=0.1)
+    model.apply_init([torch.zeros(2, 1, 28, 28)], d2l.init_cnn)
+    return model.net
+
+
+def compare_accuracy(net: nn.Module, side: int, count: int, epochs: int, lr: float) -> dict:
+    """Acierto en prueba tras las mismas épocas: cada bucle con su receta, desde los mismos pesos.
+
+    Los dos ven las mismas imágenes, en el mismo tamaño de lote y con la misma tasa máxima.
+    """
+    train, test = data.fashion_mnist("mini")
+    train, test = train[:count], test
+    dataset = d2l.FashionMNIST(batch_size=BATCH_SIZE, resize=(side, side))
+    dataset.num_workers = 2
+    dataset.train.data, dataset.train.targets = (
+        dataset.train.data[:count],
+        dataset.train.targets[:count],
+    )
+    resize = v2.Resize((side, side), antialias=True) if side != 28 else None
+    batches = [
+        data.Batches(part, BATCH_SIZE, shuffle=part is train, transform=resize)
+        for part in (train, test)
+    ]
+    net(torch.zeros(2, 1, side, side))
+    their, own = copy.deepcopy(net), copy.deepcopy(net).to(memory_format=torch.channels_last)
+    theirs(their, dataset, epochs, lr)
+    ours(own, *batches, epochs, lr)
+    their_top1, our_top1 = (training.evaluate(each, batches[1]).top1 for each in (their, own))
+    return {"d2l": their_top1, "cnnhistory": our_top1, "epochs": epochs, "images": count, "lr": lr}
+
+
 def _summary(name: str, count: int, seconds: list[tuple[float, float]]) -> dict[str, float]:
     """Las medianas; la primera vuelta calienta y no cuenta."""
     their, our = (statistics.median(column) for column in zip(*seconds[1:], strict=True))
@@ -129,6 +163,12 @@ def main() -> None:
             result[name] = measured = measure()
             speeds = ", ".join(f"{key} {value}" for key, value in measured.items())
             print(f"{name}: imágenes/s y razón: {speeds}", flush=True)
+        for name, measure in (
+            ("lenet_28_top1", lambda: compare_accuracy(d2l_lenet(), 28, 10_000, 10, lr=0.1)),
+            ("resnet18_96_top1", lambda: compare_accuracy(resnet18, 96, 1000, 3, lr=0.01)),
+        ):
+            result[name] = measured = measure()
+            print(f"{name}: acierto en prueba: {measured}", flush=True)
         os.chdir("/")
     bf16 = training.mixed_precision(torch.device("cpu"))._enabled
     print(

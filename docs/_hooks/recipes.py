@@ -1,0 +1,146 @@
+"""¿Arquitectura o receta?: la tabla de las corridas de `resultados/recetas`.
+
+Cada red corrió con la receta de su artículo (`articulo`) y con la de hoy (`hoy`), con las mismas
+imágenes, épocas y semillas.
+"""
+
+import statistics
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+
+import cards
+import charts
+from mkdocs.utils import get_relative_url
+
+from cnnhistory import eras, race
+from cnnhistory.models import CATALOG
+
+FOLDER = Path(__file__).parent.parent / "resultados/recetas"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Una red con las dos recetas; aciertos entre 0 y 1."""
+
+    name: str
+    paper: race.Standing
+    today: race.Standing
+
+    @property
+    def gain(self) -> float:
+        """Lo que dio cambiar la receta y dejar la red."""
+        return self.today.top1 - self.paper.top1
+
+
+@cache
+def runs() -> dict[str, tuple[race.Run, ...]]:
+    """Las corridas de cada receta."""
+    return {name: tuple(race.load(FOLDER / name)) for name in ("articulo", "hoy")}
+
+
+@cache
+def pairs() -> tuple[Pair, ...]:
+    """Las redes que corrieron con las dos recetas, por año."""
+    paper, today = (
+        {row.name: row for row in race.standings(runs()[name])} for name in ("articulo", "hoy")
+    )
+    both = [Pair(name, paper[name], today[name]) for name in paper if name in today]
+    return tuple(sorted(both, key=lambda pair: (CATALOG[pair.name].year, pair.paper.macs)))
+
+
+def spread(recipe: str) -> float:
+    """Cuánto se separan las redes con una misma receta: la desviación de sus medias."""
+    return statistics.stdev(getattr(pair, recipe).top1 for pair in pairs())
+
+
+def table(src_uri: str) -> str:
+    """Una fila por red: su acierto con cada receta, y lo que va de una a otra."""
+    heads = ("Año", "Red", "Su receta (%)", "La de hoy (%)", "Diferencia")
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+    head += '<th scope="col" class="amplia">Registros</th>'
+    rows = "".join(_row(pair, src_uri) for pair in pairs())
+    return (
+        '<div class="ilsvrc-tabla" role="region" tabindex="0" aria-label="Tabla de las recetas" '
+        'data-search-exclude><table class="cifras">'
+        "<caption>Acierto en prueba: media y desviación estándar entre semillas</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(pair: Pair, src_uri: str) -> str:
+    card = CATALOG[pair.name]
+    label = f"{cards.link(card, src_uri)} <code>{escape(pair.name)}</code>"
+    cells = "".join(f"<td>{_score(row)}</td>" for row in (pair.paper, pair.today))
+    gain = charts.number(abs(100 * pair.gain))
+    sign = "+" if pair.gain >= 0 else "−"
+    here = get_relative_url(".", src_uri.rsplit(".", 1)[0] + "/")
+    logs = " · ".join(
+        " ".join(
+            f'<a href="{here}/resultados/recetas/{recipe}/{pair.name}-{seed}.json" aria-label='
+            f'"registro de {pair.name}, receta de {recipe}, semilla {seed}">{seed}</a>'
+            for seed in sorted(r.recipe["seed"] for r in own if r.recipe["name"] == pair.name)
+        )
+        for recipe, own in runs().items()
+    )
+    return (
+        f'<tr><td>{card.year}</td><th scope="row">{label}</th>{cells}<td>{sign}{gain}</td>'
+        f'<td class="amplia">{logs}</td></tr>'
+    )
+
+
+def _score(row: race.Standing) -> str:
+    return f"{charts.number(100 * row.top1)} ± {charts.number(100 * row.deviation)}"
+
+
+def papers(src_uri: str) -> str:
+    """Qué dice cada artículo de cómo entrenar su red, y de dónde sale."""
+    lines = [
+        "| Red | Nace con | Optimizador | Tasa | Decaimiento | Aumentación | Fuente |",
+        "| --- | --- | --- | ---: | ---: | --- | --- |",
+    ]
+    for pair in pairs():
+        era = eras.ERAS[pair.name]
+        cells = (
+            f"`{pair.name}`",
+            {None: "la suya", "xavier": "Glorot"}.get(era.initialization, "normal fija"),
+            _OPTIMIZERS[era.optimizer],
+            f"{era.lr:g}" + ("" if era.schedule == "constant" else ", /10 dos veces"),
+            f"{era.weight_decay:g}",
+            "recorte y espejo" if era.augment else "ninguna",
+            f"[artículo]({CATALOG[pair.name].url}), {era.source}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+_OPTIMIZERS = {"plain": "SGD", "momentum": "momento 0.9", "nesterov": "Nesterov 0.9"}
+
+
+def summary(src_uri: str) -> str:
+    """Las dos medidas que responden la pregunta, y cómo se tomaron."""
+    gains = [pair.gain for pair in pairs()]
+    recipe = next(iter(runs()["hoy"])).recipe
+    seeds = sorted({run.recipe["seed"] for each in runs().values() for run in each})
+    machines = sorted({run.machine for each in runs().values() for run in each})
+    dates = sorted({run.date for each in runs().values() for run in each})
+    points = {name: charts.number(100 * value) for name, value in _effects().items()}
+    return (
+        f"Cambiar la receta y dejar la red movió el acierto {points['receta']} puntos en la mediana, "
+        f"y entre {charts.number(100 * min(gains))} y {charts.number(100 * max(gains))}. Cambiar la "
+        f"red y dejar la receta: las medias se separan ±{points['redes, su receta']} puntos con la de "
+        f"cada artículo y ±{points['redes, hoy']} con la de hoy.\n\n"
+        f"{sum(map(len, runs().values()))} corridas: {len(gains)} redes, dos recetas, semillas "
+        f"{seeds[0]} a {seeds[-1]}, {recipe['epochs']} épocas de las 10\u202f000 imágenes del "
+        f"paquete, lotes de {recipe['batch_size']}. Máquina: {escape(', '.join(machines))}. Fecha: "
+        f"{', '.join(dates)}."
+    )
+
+
+def _effects() -> dict[str, float]:
+    return {
+        "receta": statistics.median(pair.gain for pair in pairs()),
+        "redes, su receta": spread("paper"),
+        "redes, hoy": spread("today"),
+    }
