@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import charts
+import fullsize
 import generated
 import glossary
 import networks
@@ -18,7 +19,7 @@ import pytest
 from markdown import Markdown
 from mkdocs.exceptions import PluginError
 
-from cnnhistory import ilsvrc
+from cnnhistory import eras, ilsvrc
 from cnnhistory.models import CATALOG
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -421,6 +422,8 @@ def external_links() -> set[str]:
     """Los enlaces externos de las páginas y de los datos que acaban en ellas."""
     links = {result.source_url for result in ilsvrc.results()}
     links |= {card.url for card in CATALOG.values()}
+    links |= {row["fuente"] for row in fullsize.theirs()}
+    links |= {url for era in eras.ERAS.values() for url in re.findall(r"https?://\S+", era.source)}
     for path in [*DOCS.rglob("*.md"), *DOCS.rglob("*.py")]:
         if path.parent.name != "_hooks":
             text = re.sub(r"```.*?```|`[^`\n]+`", "", path.read_text(encoding="utf-8"), flags=re.S)

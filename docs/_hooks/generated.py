@@ -20,9 +20,11 @@ from typing import cast
 
 import cards
 import charts
+import fullsize
 import glossary
 import networks
 import performance
+import recipes
 import standings
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -232,6 +234,11 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "grafico-carrera-por-macs": standings.by_macs,
     "grafico-carrera-por-anio": standings.by_year,
     "condiciones-carrera": standings.conditions,
+    "tabla-recetas": recipes.table,
+    "recetas-de-articulo": recipes.papers,
+    "resumen-recetas": recipes.summary,
+    "tabla-completas": fullsize.against_d2l,
+    "mejor-mini": fullsize.best,
     "glosario": lambda src_uri: glossary.page(),
     **{f"ficha {name}": partial(cards.ficha, name) for name in CATALOG},
 }
