@@ -91,6 +91,59 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 # $ cnnhistory race mi-carrera --subset full --batch-size 64 --epochs 4 --seeds 3
 # ```
 #
+# ## ¿Arquitectura o receta? { #arquitectura-o-receta }
+#
+# Arriba todas corren con la receta de hoy, que en su tiempo no existía. AlexNet nacía con pesos casi nulos, una
+# tasa que se bajaba a mano y ningún calentamiento. Entonces, **de lo que separa a 1998 de 2017, ¿cuánto puso la red y
+# cuánto la manera de entrenarla?**
+#
+# Para medirlo, cada una corre dos veces con las mismas imágenes, épocas y semillas. Una con la receta de su
+# artículo. Otra con una de hoy: la inicialización de He, momento de Nesterov, la tasa de su ficha, que sube y baja en un
+# ciclo, decaimiento solo en los pesos, recortes y espejos, y etiquetas suavizadas.
+#
+# <!-- generado: tabla-recetas -->
+#
+# <!-- generado: resumen-recetas -->
+#
+# - **La receta pesó más que la red.** Con la de hoy, las redes se separan unas de otras mucho menos que con la de cada
+#   artículo, y casi todas ganan más por cambiar de receta que por cambiar de década.
+# - **Las recetas viejas suponían paciencia.** Con la suya, AlexNet y ZFNet siguen en el azar: nacen casi apagadas y en
+#   cinco épocas de diez mil imágenes no despiertan. Sus autores daban decenas de vueltas a más de un millón. No es que
+#   la receta no funcione: es que cuesta tiempo, y ese tiempo es lo que la de hoy ahorra.
+# - **Una buena arquitectura es, en parte, la que perdona la receta.** ResNet, ResNeXt, DenseNet y SENet aprenden bien con
+#   las dos. Las cuatro llevan normalización por lotes.
+# - **Lo nuevo no siempre suma.** DenseNet acierta más con su receta de 2016, sin espejos ni suavizado: con tan pocas
+#   épocas, regularizar estorba.
+#
+# Una advertencia: las minis no son las redes de sus artículos. Las desviaciones de los pesos iniciales, pensadas para capas más
+# anchas, se escalaron para que la señal fuera la misma, y los planes que esperaban a que la validación se estancara
+# se llevaron a un presupuesto fijo. Esto es lo que dice cada artículo, y lo que se tomó de otro lado:
+#
+# <!-- generado: recetas-de-articulo -->
+#
+# Se repite con dos órdenes:
+#
+# ```console
+# $ cnnhistory race articulo --as-published --networks lenet5,alexnet_mini --batch-size 64 --seeds 3
+# $ cnnhistory race hoy --augment crop_flip --label-smoothing 0.1 --networks lenet5,alexnet_mini --batch-size 64 --seeds 3
+# ```
+#
+# ## Las redes completas { #completas }
+#
+# ¿Y sin encoger? El libro [Dive into Deep Learning](https://d2l.ai) entrena varias de estas redes con Fashion-MNIST, diez
+# épocas cada una. No imprime los números, pero sus curvas se pueden leer: la columna d2l es el último punto de cada una,
+# con un error de media centésima y una sola semilla.
+#
+# <!-- generado: tabla-completas -->
+#
+# La LeNet no es la misma: la de d2l lleva sigmoides y promedios, y la nuestra, ReLU y máximos. Es justo la diferencia entre
+# 1998 y hoy, y son los mismos 61 706 parámetros. Las que dicen «sin correr» piden una GPU: en dos núcleos, diez épocas de
+# la más barata son varias horas. Quien la tenga puede llenar la tabla:
+#
+# ```console
+# $ cnnhistory race completas --device cuda --networks resnet18 --side 96 --subset full --epochs 10 --seeds 3
+# ```
+#
 # ## Errores comunes { #errores }
 #
 # ### La misma tasa para todas { #misma-tasa }
