@@ -1,6 +1,12 @@
-"""Mirar una red por dentro: formas, parámetros, operaciones y campo receptivo de cada capa."""
+"""Mirar una red por dentro: qué forma tiene cada capa y qué sale de ella con cada imagen.
 
-from collections.abc import Sequence
+Todo lo que aquí mira una red la deja como estaba, también si algo falla a la mitad: sin ganchos,
+en el modo en que se encontraba y con los gradientes que tenía.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +17,18 @@ from torch.utils._pytree import tree_leaves
 __all__ = [
     "LayerRow",
     "ShapeTable",
+    "capturing",
+    "check_images",
     "count_macs",
     "count_parameters",
+    "embed",
+    "feature_maps",
+    "find_layer",
+    "only",
+    "run",
     "shape_table",
     "thousands",
+    "undisturbed",
 ]
 
 
@@ -220,3 +234,213 @@ def _dry_run(model: nn.Module, input_shape: Sequence[int], tracker: _FieldTracke
     tracker.set(image, 1, 1)
     with torch.no_grad(), tracker:
         torch.func.functional_call(model, shadows, (image,), strict=True)
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """La capa de ese nombre.
+
+    Args:
+        model: La red.
+        name: Nombre, como en `torch.nn.Module.named_modules` y en `shape_table`; el vacío es la red
+            entera.
+
+    Returns:
+        La capa.
+
+    Raises:
+        ValueError: Si no hay capa con ese nombre; el mensaje sugiere los más parecidos.
+    """
+    layers = dict(model.named_modules())
+    if name not in layers:
+        known = [each for each in layers if each]
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"¿quisiste decir {' o '.join(near)}?" if near else f"hay: {', '.join(known)}"
+        raise ValueError(f"{type(model).__name__} no tiene la capa «{name}»; {hint}")
+    return layers[name]
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Contexto en que la red se evalúa y del que sale, pase lo que pase, como entró.
+
+    Dentro, ninguna capa está en modo de entrenamiento y ningún parámetro pide gradiente, así que
+    derivar respecto de la imagen no gasta memoria en los pesos ni toca su ``grad``.
+
+    Args:
+        model: La red.
+
+    Yields:
+        Nada.
+    """
+    modes = {module: module.training for module in model.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.eval()
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, want in wanted.items():
+            parameter.requires_grad_(want)
+
+
+@contextmanager
+def capturing(model: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+    """Contexto que guarda lo que sale de una capa cada vez que la red pasa por ella.
+
+    A la capa siguiente le llega una copia: una ReLU que escriba sobre su entrada no altera lo
+    guardado.
+
+    Args:
+        model: La red.
+        layer: Nombre de la capa.
+
+    Yields:
+        La lista, que crece con cada paso: ``(B, C, H, W)`` o la forma que dé la capa.
+
+    Raises:
+        ValueError: Si no existe la capa, o lo que sale de ella no es un solo tensor.
+    """
+    module, outputs = find_layer(model, layer), []
+
+    def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:
+        if not isinstance(output, Tensor):
+            kind = type(output).__name__
+            raise ValueError(f"de la capa «{layer}» no sale un tensor, sino {kind}")
+        outputs.append(output)
+        return output.clone()
+
+    handle = module.register_forward_hook(keep)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+
+
+def feature_maps(model: nn.Module, images: Tensor, layer: str, *, batch_size: int = 256) -> Tensor:
+    """Los mapas de características que da una capa con cada imagen.
+
+    Args:
+        model: La red, en cualquier dispositivo; queda como estaba.
+        images: ``(N, canales, alto, ancho)``, normalizadas como en el entrenamiento.
+        layer: Nombre de la capa.
+        batch_size: Imágenes por pasada.
+
+    Returns:
+        ``(N, C, H, W)``, en el dispositivo de las imágenes.
+
+    Raises:
+        ValueError: Si no existe la capa, no da mapas o se usa más de una vez, o si las imágenes no
+            son para esta red.
+    """
+    maps = _outputs(model, images, layer, batch_size)
+    if maps.ndim != 4:
+        raise ValueError(
+            f"de la capa «{layer}» no salen mapas (C, H, W), sino {tuple(maps.shape[1:])}: elige "
+            "una anterior a las capas densas"
+        )
+    return maps
+
+
+def embed(model: nn.Module, images: Tensor, layer: str, *, batch_size: int = 256) -> Tensor:
+    """El descriptor de cada imagen: lo que da una capa, aplanado en un vector.
+
+    Args:
+        model: La red, en cualquier dispositivo; queda como estaba.
+        images: ``(N, canales, alto, ancho)``, normalizadas como en el entrenamiento.
+        layer: Nombre de la capa; la penúltima es la costumbre.
+        batch_size: Imágenes por pasada.
+
+    Returns:
+        ``(N, D)``, en el dispositivo de las imágenes.
+
+    Raises:
+        ValueError: Si no existe la capa o se usa más de una vez, o si las imágenes no son para
+            esta red.
+    """
+    return _outputs(model, images, layer, batch_size).flatten(1)
+
+
+def _outputs(model: nn.Module, images: Tensor, layer: str, batch_size: int) -> Tensor:
+    """Lo que sale de la capa con todas las imágenes, lote por lote y sin gradientes."""
+    check_images(images)
+    device, parts = _device(model), []
+    with undisturbed(model), torch.inference_mode():
+        for batch in images.split(batch_size):
+            with capturing(model, layer) as outputs:
+                run(model, batch.to(device))
+            parts.append(only(outputs, layer).to(images.device))
+    # Fuera del modo de inferencia: un tensor corriente, con el que se puede entrenar otra cosa.
+    return torch.cat(parts)
+
+
+def check_images(images: Tensor) -> None:
+    """Rechaza lo que no es un lote de imágenes.
+
+    Args:
+        images: Debe ser ``(N, C, H, W)``, de punto flotante y con N > 0.
+
+    Raises:
+        ValueError: Si no lo es.
+    """
+    if images.ndim != 4 or not len(images):
+        raise ValueError(
+            f"se esperaban imágenes (N, C, H, W), con N > 0; llegó {tuple(images.shape)}"
+        )
+    if not images.is_floating_point():
+        raise ValueError(
+            f"las imágenes deben ser de punto flotante y venir normalizadas; llegó {images.dtype}"
+        )
+
+
+def run(model: nn.Module, images: Tensor) -> Tensor:
+    """Pasa un lote por la red; si no le sirve, lo dice.
+
+    Args:
+        model: La red.
+        images: ``(N, C, H, W)``, ya en su dispositivo.
+
+    Returns:
+        Lo que dé la red.
+
+    Raises:
+        ValueError: Si la red no acepta imágenes de esa forma.
+    """
+    try:
+        return model(images)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        shape = "×".join(map(str, images.shape[1:]))
+        raise ValueError(
+            f"{type(model).__name__} no pudo con imágenes de {shape} (C×H×W): {error}"
+        ) from error
+
+
+def only(outputs: Sequence[Tensor], layer: str) -> Tensor:
+    """Lo único que salió de una capa en una pasada.
+
+    Args:
+        outputs: Lo que guardó `capturing`.
+        layer: Nombre de la capa, para el mensaje.
+
+    Returns:
+        El tensor.
+
+    Raises:
+        ValueError: Si la red no pasó por la capa, o pasó varias veces.
+    """
+    if len(outputs) != 1:
+        times = f"{len(outputs)} veces" if outputs else "ninguna vez"
+        raise ValueError(
+            f"la red pasa {times} por la capa «{layer}»: elige una por la que pase una sola vez"
+        )
+    return outputs[0]
+
+
+def _device(model: nn.Module) -> torch.device:
+    """Dónde están los parámetros; una red sin ellos, en la CPU."""
+    first = next(model.parameters(), None)
+    return torch.device("cpu") if first is None else first.device

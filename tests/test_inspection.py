@@ -296,3 +296,103 @@ def test_the_fields_are_the_published_ones(name, field):
         model = models.create(name)
     rows = inspection.shape_table(model, models.CATALOG[name].input_shape)
     assert max(row.receptive_field or 0 for row in rows) == field
+
+
+def state_of(model: nn.Module) -> tuple:
+    """Todo lo que mirar una red no debe cambiar."""
+    modules = list(model.modules())
+    return (
+        [module.training for module in modules],
+        [
+            len(hooks)
+            for module in modules
+            for hooks in (
+                *(module._forward_hooks, module._forward_pre_hooks),
+                *(module._backward_hooks, module._backward_pre_hooks),
+            )
+        ],
+        [(parameter.requires_grad, parameter.grad) for parameter in model.parameters()],
+        [value.clone().tolist() for value in model.state_dict().values()],
+        torch.get_rng_state().tolist(),
+    )
+
+
+@pytest.mark.parametrize("look", [inspection.feature_maps, inspection.embed])
+@pytest.mark.parametrize("shape", [(5, 2, 16, 16), (5, 2, 9, 9)])
+def test_looking_leaves_the_model_as_it_was_even_on_error(look, shape):
+    torch.manual_seed(0)
+    model = small().train()
+    model[1].eval()
+    model[3].weight.requires_grad_(False)
+    model(torch.rand(2, 2, 16, 16)).sum().backward()
+    images, before = torch.rand(shape), state_of(model)
+    if shape[-1] == 9:
+        with pytest.raises(ValueError, match="Sequential no pudo con imágenes de 2×9×9"):
+            look(model, images, "3")
+    else:
+        look(model, images, "3")
+    assert state_of(model) == before
+
+
+def test_maps_are_those_of_the_layer_in_evaluation_mode():
+    torch.manual_seed(0)
+    model, images = small().train(), torch.rand(7, 2, 16, 16)
+    expected = copy.deepcopy(model).eval()[:4](images)
+    for batch_size in (2, 256):
+        maps = inspection.feature_maps(model, images, "3", batch_size=batch_size)
+        torch.testing.assert_close(maps, expected)
+    torch.testing.assert_close(inspection.embed(model, images, "3"), expected.flatten(1))
+    assert inspection.embed(model, images, "6").shape == (7, 5)
+
+
+def test_a_relu_in_place_does_not_write_on_what_was_kept():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True))
+    assert inspection.feature_maps(model, torch.randn(2, 1, 8, 8), "0").min() < 0
+
+
+def test_a_descriptor_can_feed_another_training():
+    head = nn.Linear(288, 2)
+    head(inspection.embed(small(), torch.rand(3, 2, 16, 16), "4")).sum().backward()
+    assert head.weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("7", "Sequential no tiene la capa «7»; hay: 0, 1, 2"),
+        ("6", r"de la capa «6» no salen mapas \(C, H, W\), sino \(5,\)"),
+    ],
+)
+def test_a_layer_without_maps_is_refused(layer, message):
+    with pytest.raises(ValueError, match=message):
+        inspection.feature_maps(small(), torch.rand(1, 2, 16, 16), layer)
+
+
+def test_near_layer_names_are_suggested():
+    with pytest.raises(ValueError, match="ResNetMini no tiene la capa «stage.1»; .*stages.1 o"):
+        inspection.find_layer(models.create("resnet_mini"), "stage.1")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.rand(2, 16, 16), r"se esperaban imágenes \(N, C, H, W\)"),
+        (torch.rand(0, 2, 16, 16), r"con N > 0; llegó \(0, 2, 16, 16\)"),
+        (torch.zeros(1, 2, 16, 16, dtype=torch.uint8), "de punto flotante"),
+    ],
+)
+def test_what_is_not_a_batch_of_images_is_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        inspection.embed(small(), images, "3")
+
+
+def test_a_layer_used_many_times_or_never_is_refused():
+    image = torch.rand(1, 1, 32, 32)
+    with pytest.raises(ValueError, match="pasa 6 veces por la capa «squash»"):
+        inspection.embed(models.create("lenet5"), image, "squash")
+    model = small()
+    model.spare = nn.Linear(2, 2)
+    model.forward = lambda x: x
+    with pytest.raises(ValueError, match="ninguna vez por la capa «spare»"):
+        inspection.embed(model, image, "spare")
