@@ -370,7 +370,7 @@ def test_a_layer_without_maps_is_refused(layer, message):
 
 
 def test_near_layer_names_are_suggested():
-    with pytest.raises(ValueError, match="ResNetMini no tiene la capa «stage.1»; .*stages.1 o"):
+    with pytest.raises(ValueError, match=r"ResNetMini no tiene la capa «stage.1»; .*stages.1 o"):
         inspection.find_layer(models.create("resnet_mini"), "stage.1")
 
 
@@ -379,7 +379,6 @@ def test_near_layer_names_are_suggested():
     [
         (torch.rand(2, 16, 16), r"se esperaban imágenes \(N, C, H, W\)"),
         (torch.rand(0, 2, 16, 16), r"con N > 0; llegó \(0, 2, 16, 16\)"),
-        (torch.zeros(1, 2, 16, 16, dtype=torch.uint8), "de punto flotante"),
     ],
 )
 def test_what_is_not_a_batch_of_images_is_refused(images, message):
@@ -396,3 +395,18 @@ def test_a_layer_used_many_times_or_never_is_refused():
     model.forward = lambda x: x
     with pytest.raises(ValueError, match="ninguna vez por la capa «spare»"):
         inspection.embed(model, image, "spare")
+
+
+def test_bytes_are_refused():
+    with pytest.raises(TypeError, match=r"de punto flotante, y llegaron de torch.uint8"):
+        inspection.embed(small(), torch.zeros(1, 2, 16, 16, dtype=torch.uint8), "3")
+
+
+def test_first_filters_are_a_copy_of_the_first_convolution():
+    model = models.create("alexnet_mini")
+    filters = inspection.first_filters(model)
+    assert torch.equal(filters, model.features[0].weight)
+    filters.zero_()
+    assert model.features[0].weight.abs().max() > 0
+    with pytest.raises(ValueError, match="Sequential no tiene convoluciones"):
+        inspection.first_filters(nn.Sequential(nn.Linear(2, 2)))
