@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["capturing", "check_images", "device_of", "only", "run", "undisturbed"]
+__all__ = ["capturing", "check_images", "device_of", "only", "run", "undisturbed", "unit_of"]
 
 
 @contextmanager
@@ -150,3 +150,23 @@ def device_of(model: nn.Module) -> torch.device:
     """
     first = next(model.parameters(), None)
     return torch.device("cpu") if first is None else first.device
+
+
+def unit_of(output: Tensor, layer: str, channel: int) -> Tensor:
+    """Lo que responde una unidad en cada posición.
+
+    Args:
+        output: Lo que salió de la capa, ``(N, C, H, W)`` o ``(N, C)``.
+        layer: Nombre de la capa, para el mensaje.
+        channel: El mapa o, en una capa densa, la unidad.
+
+    Returns:
+        ``(N, H·W)``, o ``(N, 1)`` en una densa.
+
+    Raises:
+        ValueError: Si la capa no tiene ese canal.
+    """
+    count = output.shape[1]
+    if not 0 <= channel < count:
+        raise ValueError(f"la capa «{layer}» tiene los canales 0 a {count - 1}; llegó {channel}")
+    return output[:, channel].flatten(1) if output.ndim > 2 else output[:, channel, None]

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from looking import SMALL, Breaks, last_maps, network, state_of
 from torch import nn
 
 from cnnhistory import inspection, models
@@ -298,25 +299,6 @@ def test_the_fields_are_the_published_ones(name, field):
     assert max(row.receptive_field or 0 for row in rows) == field
 
 
-def state_of(model: nn.Module) -> tuple:
-    """Todo lo que mirar una red no debe cambiar."""
-    modules = list(model.modules())
-    return (
-        [module.training for module in modules],
-        [
-            len(hooks)
-            for module in modules
-            for hooks in (
-                *(module._forward_hooks, module._forward_pre_hooks),
-                *(module._backward_hooks, module._backward_pre_hooks),
-            )
-        ],
-        [(parameter.requires_grad, parameter.grad) for parameter in model.parameters()],
-        [value.clone().tolist() for value in model.state_dict().values()],
-        torch.get_rng_state().tolist(),
-    )
-
-
 @pytest.mark.parametrize("look", [inspection.feature_maps, inspection.embed])
 @pytest.mark.parametrize("shape", [(5, 2, 16, 16), (5, 2, 9, 9)])
 def test_looking_leaves_the_model_as_it_was_even_on_error(look, shape):
@@ -410,3 +392,32 @@ def test_first_filters_are_a_copy_of_the_first_convolution():
     assert model.features[0].weight.abs().max() > 0
     with pytest.raises(ValueError, match="Sequential no tiene convoluciones"):
         inspection.first_filters(nn.Sequential(nn.Linear(2, 2)))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_network_shows_its_maps_and_stays_as_it_was(name):
+    model, images = network(name)
+    layer, before = last_maps(name), state_of(model)
+    maps = inspection.feature_maps(model, images, layer)
+    row = next(r for r in inspection.shape_table(model, images.shape[1:]) if r.name == layer)
+    assert maps.shape == (3, *row.output_shape)
+    torch.testing.assert_close(inspection.embed(model, images, layer), maps.flatten(1))
+    assert inspection.embed(model, images, "").shape == (3, 7)
+    assert state_of(model) == before
+
+
+def test_a_network_that_breaks_is_left_as_it_was():
+    model = Breaks()
+    images, before = torch.rand(4, 1, 8, 8), state_of(model)
+    with pytest.raises(KeyError, match="a propósito"):
+        inspection.embed(model, images, "first", batch_size=2)
+    assert state_of(model) == before
+
+
+def test_a_layer_with_two_outputs_is_refused():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(ValueError, match="de Pair no sale un tensor, sino tuple"):
+        inspection.embed(nn.Sequential(Pair()), torch.rand(1, 1, 4, 4), "0")
