@@ -174,7 +174,8 @@ def maximize(
         steps: Pasos de Adam.
         lr: Tamaño del paso, en unidades de píxel normalizado.
         decay: Cuánto se castiga el contraste.
-        start: Imagen de partida, ``(C, H, W)``; si no se da, la gris: todo ceros.
+        start: Imagen de partida, ``(C, H, W)``; si no se da, ruido tenue, siempre el mismo: en una
+            imagen lisa la unidad puede estar apagada, y no habría por dónde subir.
 
     Returns:
         La imagen, ``(C, H, W)``, normalizada.
@@ -184,8 +185,9 @@ def maximize(
     """
     module = find_layer(model, layer)
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad():
-        image = torch.zeros(1, *input_shape) if start is None else start.detach().clone()[None]
-        image = image.to(device_of(model)).requires_grad_()
+        if start is None:
+            start = 0.1 * torch.randn(*input_shape, generator=torch.Generator().manual_seed(0))
+        image = start.detach().clone()[None].to(device_of(model)).requires_grad_()
         optimizer = torch.optim.Adam([image], lr)
         for _ in range(steps):
             with capturing(module) as outputs:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from cnnhistory import inspection, models
+from cnnhistory.models.senet import SqueezeExcitation
 
 # Todas las minis y unas cuantas redes fieles, con la imagen más pequeña que deja algún mapa al final.
 SMALL = {
@@ -12,17 +13,12 @@ SMALL = {
         for name, card in models.CATALOG.items()
         if name.endswith("_mini") or name.startswith("lenet5")
     },
-    "one_conv": (3, 32, 32),
     "nin": (3, 32, 32),
     "allcnn_c": (3, 32, 32),
     "resnet20": (3, 32, 32),
     "resnet18": (3, 64, 64),
-    "resnet50": (3, 64, 64),
-    "resnext50_32x4d": (3, 64, 64),
     "seresnet50": (3, 64, 64),
     "googlenet": (3, 64, 64),
-    "densenet121": (3, 64, 64),
-    "alexnet_single": (3, 227, 227),
 }
 
 
@@ -85,3 +81,29 @@ class Breaks(nn.Module):
         if self.passes > 1:
             raise KeyError("se rompió a propósito")
         return self.last(self.drop(maps.mean((2, 3))))
+
+
+class Unfolded(nn.Module):
+    """Una red hasta su última capa con posiciones, sin lo que tape el gradiente."""
+
+    def __init__(self, model: nn.Module, last: str):
+        super().__init__()
+        self.model, self.maps = model.double().eval(), None
+        for path, module in list(model.named_modules()):
+            owner = model.get_submodule(path.rpartition(".")[0])
+            if isinstance(module, nn.MaxPool2d):
+                options = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
+                setattr(owner, path.rpartition(".")[2], nn.AvgPool2d(*options))
+            if isinstance(module, SqueezeExcitation):  # la compuerta es un factor sin posiciones
+                for parameter in module.parameters():
+                    parameter.data.zero_()
+            elif isinstance(module, nn.Conv2d):  # medias: los valores ni estallan ni se apagan
+                module.weight.data.fill_(1 / module.weight[0].numel())
+        model.get_submodule(last).register_forward_hook(self.keep)
+
+    def keep(self, _module, _inputs, output):
+        self.maps = output
+
+    def forward(self, x):
+        self.model.forward(x)
+        return self.maps

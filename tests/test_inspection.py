@@ -5,11 +5,10 @@ import re
 
 import pytest
 import torch
-from looking import SMALL, Breaks, last_maps, network, state_of
+from looking import SMALL, Breaks, Unfolded, last_maps, network, state_of
 from torch import nn
 
 from cnnhistory import inspection, models
-from cnnhistory.models.senet import SqueezeExcitation
 
 torch.set_num_threads(1)
 
@@ -232,32 +231,6 @@ def test_where_paths_join_the_longest_counts():
     assert fields["narrow"] == 1
     assert fields["last"] == 15
     assert seen_by_the_centre([model], (1, 40, 40)) == (15, 15)
-
-
-class Unfolded(nn.Module):
-    """Una red hasta su última capa con posiciones, sin lo que tape el gradiente."""
-
-    def __init__(self, model: nn.Module, last: str):
-        super().__init__()
-        self.model, self.maps = model.double().eval(), None
-        for path, module in list(model.named_modules()):
-            owner = model.get_submodule(path.rpartition(".")[0])
-            if isinstance(module, nn.MaxPool2d):
-                options = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
-                setattr(owner, path.rpartition(".")[2], nn.AvgPool2d(*options))
-            if isinstance(module, SqueezeExcitation):  # la compuerta es un factor sin posiciones
-                for parameter in module.parameters():
-                    parameter.data.zero_()
-            elif isinstance(module, nn.Conv2d):  # medias: los valores ni estallan ni se apagan
-                module.weight.data.fill_(1 / module.weight[0].numel())
-        model.get_submodule(last).register_forward_hook(self.keep)
-
-    def keep(self, _module, _inputs, output):
-        self.maps = output
-
-    def forward(self, x):
-        self.model.forward(x)
-        return self.maps
 
 
 @pytest.mark.parametrize(
