@@ -24,7 +24,7 @@ from cnnhistory.observation import (
     unit_of,
 )
 
-__all__ = ["Patches", "maximize", "receptive_field", "top_patches"]
+__all__ = ["Patches", "crop", "maximize", "receptive_field", "top_patches"]
 
 
 @dataclass(frozen=True)
@@ -135,17 +135,30 @@ def top_patches(
     found = []
     for column, channel in enumerate(channels):
         activations, best = responses[:, column].topk(count)
-        boxes = [field.box(*divmod(int(place), width)) for place in places[best, column]]
-        crops = [_crop(images[index], box) for index, box in zip(best, boxes, strict=True)]
-        found.append(Patches(channel, best, activations, torch.tensor(boxes), torch.stack(crops)))
+        spots = places[best, column].tolist()
+        boxes = torch.tensor([field.box(*divmod(spot, width)) for spot in spots])
+        found.append(Patches(channel, best, activations, boxes, crop(images[best], boxes)))
     return found
 
 
-def _crop(image: Tensor, box: tuple[int, int, int, int]) -> Tensor:
-    """Recorta una ventana; un relleno negativo quita y uno positivo añade ceros."""
-    top, left, bottom, right = box
-    height, width = image.shape[1:]
-    return F.pad(image, (-left, right - width, -top, bottom - height))
+def crop(images: Tensor, boxes: Tensor) -> Tensor:
+    """Recorta de cada imagen su ventana; sirve también para recortar lo que se dibujó sobre ella.
+
+    Args:
+        images: ``(K, C, H, W)``.
+        boxes: Ventanas cuadradas del mismo lado, ``(K, 4)``, como las de `Patches`.
+
+    Returns:
+        ``(K, C, lado, lado)``; lo que cae fuera de la imagen vale 0.
+    """
+    height, width = images.shape[2:]
+    # Un relleno negativo quita, y uno positivo añade ceros.
+    return torch.stack(
+        [
+            F.pad(image, (-left, right - width, -top, bottom - height))
+            for image, (top, left, bottom, right) in zip(images, boxes.tolist(), strict=True)
+        ]
+    )
 
 
 def maximize(
