@@ -137,7 +137,7 @@ def test_the_image_that_most_excites_a_filter_is_the_filter():
 
 
 def test_a_class_is_drawn_and_the_network_stays_as_it_was():
-    model, images = network("vgg_mini")
+    model, images = network("lenet5_modern")
     before = state_of(model)
     plain = torch.zeros(1, 1, 28, 28)
     drawn = excitation.maximize(model, (1, 28, 28), "", 4, steps=30)
