@@ -10,16 +10,23 @@
 # aprendió.
 
 # %%
-import time
 
-import matplotlib.pyplot as plt
 import torch
 from torch import nn
-from torch.autograd import Function
+from torch.autograd import Function  # noqa: F401
 from torch.nn import functional as F
 
-from cnnhistory import attribution, data, deconvnet, excitation, inspection, models, plotting
-from cnnhistory import training, weights
+from cnnhistory import (
+    attribution,
+    data,
+    deconvnet,
+    excitation,
+    inspection,
+    models,
+    plotting,
+    training,
+    weights,
+)
 
 seed = 0
 
