@@ -598,7 +598,7 @@ score_slope = attribution.saliency(net, some).flatten(1).norm(dim=1)
 share_slope = attribution.saliency(with_softmax, some).flatten(1).norm(dim=1)
 left = share_slope / score_slope
 for name, which in (("dudosas", confidence < 0.7), ("seguras", confidence > 0.99)):
-    print(f"{which.sum():>3} {name}: queda {left[which].median():.1e} del gradiente")
+    print(f"{which.sum():>3} {name}: queda el {left[which].median():.2%} del gradiente")
 assert left[confidence > 0.99].median() < 0.02 < 0.05 < left[confidence < 0.7].median()
 
 # %% [markdown]
@@ -624,7 +624,7 @@ plotting.heatmaps(images.repeat(4, 1, 1, 1), four, columns=6, size=1.15)
 some_least = inspection.embed(net, some, "").argmin(1)
 top = attribution.grad_cam(net, some, "features.4").amax((1, 2)).mean()
 bottom = attribution.grad_cam(net, some, "features.4", some_least).amax((1, 2)).mean()
-print(f"máximo medio del mapa: clase preferida {top:.1f}, la que menos {bottom:.1f}")
+print(f"máximo medio del mapa: clase preferida {top:.3f}, la que menos {bottom:.3f}")
 assert top > 1.5 * bottom
 
 # %% [markdown]
