@@ -18,11 +18,9 @@ from cnnhistory.observation import capturing, check_images, device_of, only, run
 
 __all__ = ["grad_cam", "guided_backpropagation", "occlusion", "saliency"]
 
-Classes = Tensor | int | None
-
 
 def saliency(
-    model: nn.Module, images: Tensor, classes: Classes = None, *, batch_size: int = 64
+    model: nn.Module, images: Tensor, classes: Tensor | int | None = None, *, batch_size: int = 64
 ) -> Tensor:
     """Cuánto cambia la puntuación de una clase si se mueve un poco cada píxel.
 
@@ -48,7 +46,7 @@ def saliency(
 
 
 def guided_backpropagation(
-    model: nn.Module, images: Tensor, classes: Classes = None, *, batch_size: int = 64
+    model: nn.Module, images: Tensor, classes: Tensor | int | None = None, *, batch_size: int = 64
 ) -> Tensor:
     """El gradiente de la puntuación, sin lo que alguna ReLU dejaría negativo al bajar.
 
@@ -77,7 +75,7 @@ def grad_cam(
     model: nn.Module,
     images: Tensor,
     layer: str,
-    classes: Classes = None,
+    classes: Tensor | int | None = None,
     *,
     batch_size: int = 64,
 ) -> Tensor:
@@ -125,7 +123,7 @@ def grad_cam(
 def occlusion(
     model: nn.Module,
     images: Tensor,
-    classes: Classes = None,
+    classes: Tensor | int | None = None,
     *,
     size: int,
     stride: int,
@@ -193,7 +191,7 @@ def _windows(length: int, size: int, stride: int) -> Iterator[slice]:
 def _gradient(
     model: nn.Module,
     images: Tensor,
-    classes: Classes,
+    classes: Tensor | int | None,
     batch_size: int,
     descent: Callable,
 ) -> Tensor:
@@ -210,7 +208,7 @@ def _gradient(
 def _by_batches(
     model: nn.Module,
     images: Tensor,
-    classes: Classes,
+    classes: Tensor | int | None,
     batch_size: int,
     method: Callable[[Tensor, Tensor | None], Tensor],
 ) -> Tensor:

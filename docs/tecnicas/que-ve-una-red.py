@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Qué ve una red, y cómo sabes que no te engaña
 #
-# Entrenas una red con fotos de ropa. En validación reconoce **todas** las sandalias. La pones a trabajar y no
+# Entrenas una red con fotos de ropa. En validación reconoce **casi todas** las sandalias. La pones a trabajar y no
 # reconoce casi ninguna. La pérdida bajó, las curvas son bonitas, el código no falla. ¿Dónde está el error?
 #
 # Ningún número te lo va a decir. Hay que abrir la red y mirar. Al final de esta página encontrarás ese error en
