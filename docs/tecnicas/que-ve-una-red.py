@@ -37,7 +37,7 @@ seed = 0
 # negativo. Un pooling se queda con el mayor de cada dos y apunta **de dónde lo sacó**: son los interruptores
 # (*switches*). Hazlo en papel:
 #
-# | | |
+# | De subida | valores |
 # | --- | --- |
 # | imagen | 0 0 5 5 2 0 1 |
 # | filtro | 0 5 0 −3 −2 1 |
@@ -48,7 +48,7 @@ seed = 0
 # cada paso con su pareja. El 5 vuelve a la posición 1, que es donde dicen los interruptores. La ReLU lo deja pasar.
 # El filtro, que al subir juntó dos píxeles en un número, al bajar reparte un número en dos píxeles: 5·(−1) y 5·(+1).
 #
-# | | |
+# | De bajada | valores |
 # | --- | --- |
 # | unidad | **5** 0 0 |
 # | se reparte | 0 5 0 0 0 0 |
@@ -294,7 +294,7 @@ plotting.heatmaps(images, covered, titles, columns=6, size=1.15)
 #
 # Otra vez con papel. Suben cuatro valores, 1, 1, −1 y −1; la ReLU apaga los dos últimos. Baja la señal 2, −2, 2, −2:
 #
-# | | deja pasar | baja |
+# | Regla | deja pasar | baja |
 # | --- | --- | --- |
 # | gradiente | donde la ReLU estaba encendida | 2 −2 0 0 |
 # | deconvnet | lo positivo | 2 0 2 0 |
