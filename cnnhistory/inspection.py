@@ -1,18 +1,28 @@
-"""Mirar una red por dentro: formas, parámetros, operaciones y campo receptivo de cada capa."""
+"""Mirar una red por dentro: qué forma tiene cada capa y qué sale de ella con cada imagen.
 
+Todo lo que aquí mira una red la deja como estaba, también si algo falla a la mitad: sin ganchos,
+en el modo en que se encontraba y con los gradientes que tenía.
+"""
+
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+
+from cnnhistory.fields import FieldTracker, dry_run, side
+from cnnhistory.observation import capturing, check_images, device_of, only, run, undisturbed
 
 __all__ = [
     "LayerRow",
     "ShapeTable",
     "count_macs",
     "count_parameters",
+    "embed",
+    "feature_maps",
+    "find_layer",
+    "first_filters",
     "shape_table",
     "thousands",
 ]
@@ -133,90 +143,126 @@ def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
     """
     rows: list[LayerRow] = []
     names = {module: name for name, module in model.named_modules()}
-    tracker = _FieldTracker()
+    tracker = FieldTracker()
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        shape = tuple(output.shape[1:])
-        window, step, dilation = (_side(module, of) for of in ("kernel_size", "stride", "dilation"))
-        tracker.follow(inputs[0], output, 1 + (window - 1) * dilation, step)
+        tracker.follow(module, inputs[0], output)
+        shape, seen = tuple(output.shape[1:]), tracker.field_of(output)
+        window, step = side(module, "kernel_size", 1), side(module, "stride", 1)
         weight = getattr(module, "weight", None)
         positions = shape[1] * shape[2] if len(shape) == 3 else 1
         # Cada peso de un filtro trabaja una vez en cada posición: vale con grupos y sin ellos.
         macs = weight.numel() * positions if weight is not None and weight.ndim > 1 else 0
-        count = sum(p.numel() for p in module.parameters())
-        kind, seen = type(module).__name__, tracker.field_of(output)
-        rows.append(LayerRow(names[module], kind, shape, count, macs, seen, window, step))
+        count, kind = sum(p.numel() for p in module.parameters()), type(module).__name__
+        field = seen.size if seen else None
+        rows.append(LayerRow(names[module], kind, shape, count, macs, field, window, step))
 
     leaves = [module for module in model.modules() if not any(True for _ in module.children())]
     handles = [module.register_forward_hook(record) for module in leaves]
-    training = [module for module in model.modules() if module.training]
-    model.eval()
     try:
-        _dry_run(model, input_shape, tracker)
-    except (RuntimeError, ValueError) as error:
-        shape = "×".join(map(str, input_shape))
-        raise ValueError(
-            f"{type(model).__name__} no acepta una imagen de {shape} (C×H×W): {error}"
-        ) from error
+        with undisturbed(model):
+            dry_run(model, input_shape, tracker)
     finally:
         for handle in handles:
             handle.remove()
-        for module in training:
-            module.training = True
     return ShapeTable(rows)
 
 
-def _side(module: nn.Module, attribute: str) -> int:
-    """Ventana, paso o dilatación de una capa: 1 si trabaja posición a posición."""
-    value = getattr(module, attribute, 1)
-    return value if isinstance(value, int) else value[0]
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """La capa de ese nombre.
 
+    Args:
+        model: La red.
+        name: Nombre, como en `torch.nn.Module.named_modules` y en `shape_table`; el vacío es la red
+            entera.
 
-class _FieldTracker(TorchFunctionMode):
-    """Lleva la cuenta del campo receptivo de cada tensor, también por sumas y concatenaciones.
+    Returns:
+        La capa.
 
-    De cada tensor con posiciones guarda el lado de lo que ve y el salto, en píxeles de la entrada,
-    entre posiciones vecinas.
+    Raises:
+        ValueError: Si no hay capa con ese nombre; el mensaje sugiere los más parecidos.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fields: dict[int, tuple[int, int]] = {}
-        self.alive: list[Tensor] = []  # mientras exista el tensor, su id no se repite
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        output = func(*args, **(kwargs or {}))
-        if isinstance(output, Tensor):
-            inputs = [leaf for leaf in tree_leaves((args, kwargs)) if id(leaf) in self.fields]
-            if inputs and output.ndim == 4 and output.shape[2:] != (1, 1):
-                fields, jumps = zip(*(self.fields[id(leaf)] for leaf in inputs), strict=True)
-                self.set(output, max(fields), max(jumps))
-        return output
-
-    def set(self, tensor: Tensor, field: int, jump: int) -> None:
-        """Anota el campo y el salto de un tensor."""
-        self.fields[id(tensor)] = field, jump
-        self.alive.append(tensor)
-
-    def follow(self, before: Tensor, after: Tensor, window: int, step: int) -> None:
-        """Aplica una ventana: el campo crece, y el salto se multiplica por el paso."""
-        if id(before) in self.fields and (
-            after.ndim == 4 and (window > 1 or id(after) in self.fields)
-        ):
-            field, jump = self.fields[id(before)]
-            self.set(after, field + (window - 1) * jump, jump * step)
-
-    def field_of(self, tensor: Tensor) -> int | None:
-        """El campo receptivo, o ``None`` si el tensor ya no tiene posiciones."""
-        return self.fields[id(tensor)][0] if id(tensor) in self.fields else None
+    layers = dict(model.named_modules())
+    if name not in layers:
+        known = [each for each in layers if each]
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"¿quisiste decir {' o '.join(near)}?" if near else f"hay: {', '.join(known)}"
+        raise ValueError(f"{type(model).__name__} no tiene la capa «{name}»; {hint}")
+    return layers[name]
 
 
-def _dry_run(model: nn.Module, input_shape: Sequence[int], tracker: _FieldTracker) -> None:
-    """Pasa una imagen sin datos: cada parámetro se sustituye por su sombra en ``meta``."""
-    state = [*model.named_parameters(), *model.named_buffers()]
-    shadows = {name: value.detach().to("meta") for name, value in state}
-    dtype = next((parameter.dtype for parameter in model.parameters()), None)
-    image = torch.empty(1, *input_shape, dtype=dtype, device="meta")
-    tracker.set(image, 1, 1)
-    with torch.no_grad(), tracker:
-        torch.func.functional_call(model, shadows, (image,), strict=True)
+def first_filters(model: nn.Module) -> Tensor:
+    """Los filtros de la primera convolución, los únicos que se pueden mirar como imágenes.
+
+    Los de más adentro no miran colores, sino los mapas de la capa anterior.
+
+    Args:
+        model: La red.
+
+    Returns:
+        Una copia, ``(filtros, canales de la imagen, alto, ancho)``.
+
+    Raises:
+        ValueError: Si la red no tiene convoluciones.
+    """
+    first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is None:
+        raise ValueError(f"{type(model).__name__} no tiene convoluciones cuyos filtros mostrar")
+    return first.weight.detach().clone()
+
+
+def feature_maps(model: nn.Module, images: Tensor, layer: str, *, batch_size: int = 64) -> Tensor:
+    """Los mapas de características que da una capa con cada imagen.
+
+    Args:
+        model: La red, en cualquier dispositivo; queda como estaba.
+        images: ``(N, canales, alto, ancho)``, normalizadas como en el entrenamiento.
+        layer: Nombre de la capa.
+        batch_size: Imágenes por pasada.
+
+    Returns:
+        ``(N, C, H, W)``, en el dispositivo de las imágenes.
+
+    Raises:
+        ValueError: Si no existe la capa, no da mapas o se usa más de una vez, o si las imágenes no
+            son para esta red.
+    """
+    maps = _outputs(model, images, layer, batch_size)
+    if maps.ndim != 4:
+        raise ValueError(
+            f"de la capa «{layer}» no salen mapas (C, H, W), sino {tuple(maps.shape[1:])}: elige "
+            "una anterior a las capas densas"
+        )
+    return maps
+
+
+def embed(model: nn.Module, images: Tensor, layer: str, *, batch_size: int = 64) -> Tensor:
+    """El descriptor de cada imagen: lo que da una capa, aplanado en un vector.
+
+    Args:
+        model: La red, en cualquier dispositivo; queda como estaba.
+        images: ``(N, canales, alto, ancho)``, normalizadas como en el entrenamiento.
+        layer: Nombre de la capa; la penúltima es la costumbre.
+        batch_size: Imágenes por pasada.
+
+    Returns:
+        ``(N, D)``, en el dispositivo de las imágenes.
+
+    Raises:
+        ValueError: Si no existe la capa o se usa más de una vez, o si las imágenes no son para
+            esta red.
+    """
+    return _outputs(model, images, layer, batch_size).flatten(1)
+
+
+def _outputs(model: nn.Module, images: Tensor, layer: str, batch_size: int) -> Tensor:
+    """Lo que sale de la capa con todas las imágenes, lote por lote y sin gradientes."""
+    check_images(images)
+    module, device, parts = find_layer(model, layer), device_of(model), []
+    with undisturbed(model), torch.inference_mode():
+        for batch in images.split(batch_size):
+            with capturing(module) as outputs:
+                run(model, batch.to(device))
+            parts.append(only(outputs, layer).to(images.device))
+    # Fuera del modo de inferencia: un tensor corriente, con el que se puede entrenar otra cosa.
+    return torch.cat(parts)

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import torch
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -23,7 +23,8 @@ from torch import Tensor
 from cnnhistory.inspection import LayerRow, thousands
 from cnnhistory.training import Epoch
 
-__all__ = ["INK", "PALETTE", "confusion_matrix", "curves", "data_flow", "image_grid", "style"]
+__all__ = ["INK", "PALETTE", "confusion_matrix", "curves", "data_flow", "heatmaps", "image_grid"]
+__all__ += ["style"]
 
 INK = "#5b6472"
 """Color de ejes y textos."""
@@ -118,6 +119,41 @@ def image_grid(
                 axis.set_title(titles[index], fontsize=8, pad=3)
         figure.tight_layout(pad=0.2)
     return _finished(figure)
+
+
+def heatmaps(
+    images: Tensor, maps: Tensor, titles: Sequence[str] = (), columns: int = 10, size: float = 0.9
+) -> Figure:
+    """Cada imagen, en gris, con su mapa encima: lo positivo en naranja y lo negativo en azul.
+
+    La escala es una sola, la del mayor valor absoluto de todos los mapas: los que casi no dicen
+    nada se ven casi sin color. Estirar cada mapa por su lado haría pasar el ruido por señal.
+
+    Args:
+        images: ``(N, H, W)``, ``(N, 1, H, W)`` o ``(N, 3, H, W)``, como en `image_grid`.
+        maps: Un valor por píxel, ``(N, H, W)``.
+        titles: Texto sobre cada imagen; vacío, ninguno.
+        columns: Imágenes por fila.
+        size: Lado de cada imagen, en pulgadas.
+
+    Returns:
+        La figura.
+
+    Raises:
+        ValueError: Si los mapas no son uno por imagen, de su tamaño.
+    """
+    if maps.ndim != 3 or maps.shape != (len(images), *images.shape[-2:]):
+        raise ValueError(
+            f"se esperaba un mapa (N, H, W) por imagen; hay imágenes de {tuple(images.shape)} y "
+            f"mapas de {tuple(maps.shape)}"
+        )
+    maps = maps.detach().cpu().float()
+    picture = _stretch(images).reshape(len(images), -1, *maps.shape[1:]).mean(1)[:, None]
+    strength = (maps.abs() / maps.abs().max().clamp(min=1e-12))[:, None]
+    warm, cold = (torch.tensor(to_rgb(PALETTE[index]))[:, None, None] for index in (1, 0))
+    color = torch.where(maps[:, None] > 0, warm, cold)
+    mixed = picture * 0.7 * (1 - strength) + color * strength  # (N, 3, H, W)
+    return image_grid((255 * mixed).byte(), titles, columns, size)
 
 
 def curves(history: Sequence[Epoch], label: str = "") -> Figure:

@@ -1,7 +1,7 @@
 """Mide el bucle de `cnnhistory` contra el `Trainer` de d2l 1.0.3: misma red, lote y resolución.
 
-Mide también el acierto de los dos tras las mismas épocas, y la aumentación por lotes contra la de
-torchvision, imagen por imagen.
+Mide también el acierto de los dos tras las mismas épocas, la aumentación por lotes contra la de
+torchvision, imagen por imagen, y Grad-CAM contra el de captum.
 
 Se corre con `make bench`. Los dos se alternan en el mismo proceso, porque la máquina cambia de
 humor, y lo que importa es la razón. Cada medida es una época con su validación, como la vive quien
@@ -21,11 +21,12 @@ import warnings
 from pathlib import Path
 
 import torch
+from captum.attr import LayerAttribution, LayerGradCam
 from d2l import torch as d2l
 from torch import nn
 from torchvision.transforms import v2
 
-from cnnhistory import augmentation, data, models, race, training
+from cnnhistory import attribution, augmentation, data, models, race, training
 
 ROUNDS = 3
 BATCH_SIZE = 128
@@ -128,6 +129,23 @@ def compare_accuracy(net: nn.Module, side: int, count: int, epochs: int, lr: flo
     return {"d2l": their_top1, "cnnhistory": our_top1, "epochs": epochs, "images": count, "lr": lr}
 
 
+def compare_grad_cam() -> dict[str, float]:
+    """Imágenes por segundo de Grad-CAM con una ResNet mini, en lotes de 64."""
+    model, layer = models.create("resnet_mini").eval(), "stages.2.1.residual.2.1"
+    images, labels = torch.randn(512, 1, 28, 28), torch.zeros(512, dtype=torch.long)
+    oracle = LayerGradCam(model, model.get_submodule(layer))
+    seconds = []
+    for _ in range(1 + ROUNDS):
+        start = time.perf_counter()
+        for pixels, classes in zip(images.split(64), labels.split(64), strict=True):
+            coarse = oracle.attribute(pixels, classes, relu_attributions=True)
+            LayerAttribution.interpolate(coarse, (28, 28), "bilinear")
+        middle = time.perf_counter()
+        attribution.grad_cam(model, images, layer, labels)
+        seconds.append((middle - start, time.perf_counter() - middle))
+    return _summary("captum", len(images), seconds)
+
+
 def _summary(name: str, count: int, seconds: list[tuple[float, float]]) -> dict[str, float]:
     """Las medianas; la primera vuelta calienta y no cuenta."""
     their, our = (statistics.median(column) for column in zip(*seconds[1:], strict=True))
@@ -159,6 +177,7 @@ def main() -> None:
             ("lenet_28", lambda: compare(d2l.LeNet().net, 28, 10_000)),
             ("resnet18_96", lambda: compare(resnet18, 96, 384)),
             ("compose_28", compare_augmentation),
+            ("grad_cam_28", compare_grad_cam),
         ):
             result[name] = measured = measure()
             speeds = ", ".join(f"{key} {value}" for key, value in measured.items())

@@ -5,10 +5,10 @@ import re
 
 import pytest
 import torch
+from looking import SMALL, Breaks, Unfolded, last_maps, network, state_of
 from torch import nn
 
 from cnnhistory import inspection, models
-from cnnhistory.models.senet import SqueezeExcitation
 
 torch.set_num_threads(1)
 
@@ -233,32 +233,6 @@ def test_where_paths_join_the_longest_counts():
     assert seen_by_the_centre([model], (1, 40, 40)) == (15, 15)
 
 
-class Unfolded(nn.Module):
-    """Una red hasta su última capa con posiciones, sin lo que tape el gradiente."""
-
-    def __init__(self, model: nn.Module, last: str):
-        super().__init__()
-        self.model, self.maps = model.double().eval(), None
-        for path, module in list(model.named_modules()):
-            owner = model.get_submodule(path.rpartition(".")[0])
-            if isinstance(module, nn.MaxPool2d):
-                options = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
-                setattr(owner, path.rpartition(".")[2], nn.AvgPool2d(*options))
-            if isinstance(module, SqueezeExcitation):  # la compuerta es un factor sin posiciones
-                for parameter in module.parameters():
-                    parameter.data.zero_()
-            elif isinstance(module, nn.Conv2d):  # medias: los valores ni estallan ni se apagan
-                module.weight.data.fill_(1 / module.weight[0].numel())
-        model.get_submodule(last).register_forward_hook(self.keep)
-
-    def keep(self, _module, _inputs, output):
-        self.maps = output
-
-    def forward(self, x):
-        self.model.forward(x)
-        return self.maps
-
-
 @pytest.mark.parametrize(
     ("name", "side"),
     [
@@ -296,3 +270,127 @@ def test_the_fields_are_the_published_ones(name, field):
         model = models.create(name)
     rows = inspection.shape_table(model, models.CATALOG[name].input_shape)
     assert max(row.receptive_field or 0 for row in rows) == field
+
+
+@pytest.mark.parametrize("look", [inspection.feature_maps, inspection.embed])
+@pytest.mark.parametrize("shape", [(5, 2, 16, 16), (5, 2, 9, 9)])
+def test_looking_leaves_the_model_as_it_was_even_on_error(look, shape):
+    torch.manual_seed(0)
+    model = small().train()
+    model[1].eval()
+    model[3].weight.requires_grad_(False)
+    model(torch.rand(2, 2, 16, 16)).sum().backward()
+    images, before = torch.rand(shape), state_of(model)
+    if shape[-1] == 9:
+        with pytest.raises(ValueError, match="Sequential no pudo con imágenes de 2×9×9"):
+            look(model, images, "3")
+    else:
+        look(model, images, "3")
+    assert state_of(model) == before
+
+
+def test_maps_are_those_of_the_layer_in_evaluation_mode():
+    torch.manual_seed(0)
+    model, images = small().train(), torch.rand(7, 2, 16, 16)
+    expected = copy.deepcopy(model).eval()[:4](images)
+    for batch_size in (2, 256):
+        maps = inspection.feature_maps(model, images, "3", batch_size=batch_size)
+        torch.testing.assert_close(maps, expected)
+    torch.testing.assert_close(inspection.embed(model, images, "3"), expected.flatten(1))
+    assert inspection.embed(model, images, "6").shape == (7, 5)
+
+
+def test_a_relu_in_place_does_not_write_on_what_was_kept():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True))
+    assert inspection.feature_maps(model, torch.randn(2, 1, 8, 8), "0").min() < 0
+
+
+def test_a_descriptor_can_feed_another_training():
+    head = nn.Linear(288, 2)
+    head(inspection.embed(small(), torch.rand(3, 2, 16, 16), "4")).sum().backward()
+    assert head.weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("7", "Sequential no tiene la capa «7»; hay: 0, 1, 2"),
+        ("6", r"de la capa «6» no salen mapas \(C, H, W\), sino \(5,\)"),
+    ],
+)
+def test_a_layer_without_maps_is_refused(layer, message):
+    with pytest.raises(ValueError, match=message):
+        inspection.feature_maps(small(), torch.rand(1, 2, 16, 16), layer)
+
+
+def test_near_layer_names_are_suggested():
+    with pytest.raises(ValueError, match=r"ResNetMini no tiene la capa «stage.1»; .*stages.1 o"):
+        inspection.find_layer(models.create("resnet_mini"), "stage.1")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.rand(2, 16, 16), r"se esperaban imágenes \(N, C, H, W\)"),
+        (torch.rand(0, 2, 16, 16), r"con N > 0; llegó \(0, 2, 16, 16\)"),
+    ],
+)
+def test_what_is_not_a_batch_of_images_is_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        inspection.embed(small(), images, "3")
+
+
+def test_a_layer_used_many_times_or_never_is_refused():
+    image = torch.rand(1, 1, 32, 32)
+    with pytest.raises(ValueError, match="pasa 6 veces por la capa «squash»"):
+        inspection.embed(models.create("lenet5"), image, "squash")
+    model = small()
+    model.spare = nn.Linear(2, 2)
+    model.forward = lambda x: x
+    with pytest.raises(ValueError, match="ninguna vez por la capa «spare»"):
+        inspection.embed(model, image, "spare")
+
+
+def test_bytes_are_refused():
+    with pytest.raises(TypeError, match=r"de punto flotante, y llegaron de torch.uint8"):
+        inspection.embed(small(), torch.zeros(1, 2, 16, 16, dtype=torch.uint8), "3")
+
+
+def test_first_filters_are_a_copy_of_the_first_convolution():
+    model = models.create("alexnet_mini")
+    filters = inspection.first_filters(model)
+    assert torch.equal(filters, model.features[0].weight)
+    filters.zero_()
+    assert model.features[0].weight.abs().max() > 0
+    with pytest.raises(ValueError, match="Sequential no tiene convoluciones"):
+        inspection.first_filters(nn.Sequential(nn.Linear(2, 2)))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_network_shows_its_maps_and_stays_as_it_was(name):
+    model, images = network(name)
+    layer, before = last_maps(name), state_of(model)
+    maps = inspection.feature_maps(model, images, layer)
+    row = next(r for r in inspection.shape_table(model, images.shape[1:]) if r.name == layer)
+    assert maps.shape == (3, *row.output_shape)
+    torch.testing.assert_close(inspection.embed(model, images, layer), maps.flatten(1))
+    assert inspection.embed(model, images, "").shape == (3, 7)
+    assert state_of(model) == before
+
+
+def test_a_network_that_breaks_is_left_as_it_was():
+    model = Breaks()
+    images, before = torch.rand(4, 1, 8, 8), state_of(model)
+    with pytest.raises(KeyError, match="a propósito"):
+        inspection.embed(model, images, "first", batch_size=2)
+    assert state_of(model) == before
+
+
+def test_a_layer_with_two_outputs_is_refused():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(ValueError, match="de Pair no sale un tensor, sino tuple"):
+        inspection.embed(nn.Sequential(Pair()), torch.rand(1, 1, 4, 4), "0")

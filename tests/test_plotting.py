@@ -79,6 +79,20 @@ def test_image_grid_stretches_floats_one_by_one_and_takes_colour():
     assert [p.shape for p in pictures(plotting.image_grid(colour))] == [(4, 5, 3)] * 2
 
 
+def test_heatmaps_share_one_scale_and_tell_the_signs_apart():
+    images = torch.zeros(3, 1, 2, 2)
+    images[:, :, 1, 1] = 1
+    maps = torch.zeros(3, 2, 2)
+    maps[0, 0, 0], maps[1, 0, 0], maps[2, 0, 0] = 4.0, -2.0, 0.04
+    strong, negative, weak = pictures(plotting.heatmaps(images, maps, list("abc")))
+    assert np.allclose(strong[0, 0], to_rgb(plotting.PALETTE[1]), atol=0.01)
+    assert np.allclose(2 * negative[0, 0], to_rgb(plotting.PALETTE[0]), atol=0.02)
+    assert weak[0, 0].max() <= 3 / 255  # un mapa cien veces menor apenas tiñe
+    assert np.allclose(strong[1, 1], 178 / 255)  # sin mapa, la imagen en gris, al 70 %
+    with pytest.raises(ValueError, match=r"un mapa \(N, H, W\) por imagen"):
+        plotting.heatmaps(images, maps[:2])
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (2, 2, 4, 4), (0, 4, 4), (1, 1, 1, 4, 4), (0, 3, 4, 4)])
 def test_image_grid_refuses_what_are_not_images(shape):
     with pytest.raises(ValueError, match="se esperaban imágenes"):
