@@ -67,7 +67,7 @@ def as_array(
     if metric == "cosine" and (zero := (descriptors == 0).all(1).nonzero().flatten()).numel():
         raise ValueError(
             f"{what}: la fila {int(zero[0])} es todo ceros, y un vector sin largo no tiene "
-            f"dirección ({len(zero)} así en total): usa la métrica «euclidean» o una capa anterior a la ReLU"
+            f"dirección ({len(zero)} así en total): usa «euclidean» o una capa anterior a la ReLU"
         )
     values = descriptors.detach().cpu()
     return (values if values.dtype == torch.float64 else values.float()).numpy()

@@ -189,7 +189,8 @@ def best_threshold(distances: Tensor, same: Tensor) -> float:
         same: Si son de la misma clase, booleanos ``(P,)``.
 
     Returns:
-        El umbral, a mitad de camino entre la última distancia que acepta y la siguiente.
+        El umbral, a mitad de camino entre la última distancia que acepta y la siguiente; −∞ si
+        lo mejor es no aceptar ninguna.
 
     Raises:
         ValueError: Los de `trace_roc`.
@@ -198,8 +199,7 @@ def best_threshold(distances: Tensor, same: Tensor) -> float:
     positives = same.double().mean().item()
     right = positives * curve.true_accepts + (1 - positives) * (1 - curve.false_accepts)
     best = int(right.argmax())
-    around = curve.thresholds[best : best + 2]
-    return float(around[around.isfinite()].mean())
+    return curve.thresholds[best : best + 2].mean().item()
 
 
 def accuracy_at(distances: Tensor, same: Tensor, threshold: float) -> float:
@@ -230,4 +230,5 @@ def _check_pairs(distances: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"«same» debe ser un tensor de booleanos; llegó {same.dtype}")
     if not distances.isfinite().all():
         raise ValueError("hay distancias que no son finitas: revisa los descriptores")
-    return distances.detach().cpu(), same.cpu()
+    # En doble precisión cabe un umbral entre dos distancias seguidas.
+    return distances.detach().cpu().double(), same.cpu()
