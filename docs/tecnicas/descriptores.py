@@ -1,0 +1,431 @@
+# %% [markdown]
+# # Descriptores y similitud: comparar en lugar de clasificar
+#
+# Compras un teléfono, lo miras una vez y desde entonces se abre contigo y con nadie más. Nadie entrenó una
+# red con tu cara. **¿Cómo sabe que eres tú, si solo te vio una vez?**
+#
+# Un clasificador no puede. Para él, el mundo son las clases con que se entrenó, y tú no eres ninguna. El
+# teléfono hace otra cosa: usa una red ya entrenada para convertir la foto en una lista de números, un
+# **descriptor**, y la guarda. La próxima vez saca el de la cara que tiene delante y lo compara con el guardado. Si
+# están cerca, eres tú.
+#
+# Aquí haremos lo mismo con ropa: una red que nunca vio un bolso tendrá que reconocerlo con una sola foto. Y
+# mediremos cada paso contra lo más simple que hay, que es comparar los píxeles.
+
+# %%
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from skimage import data as pictures
+from skimage.feature import hog
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.nn import functional as F
+
+from cnnhistory import data, descriptors, inspection, models, plotting, training, verification
+from cnnhistory.descriptors import _check_choice, _check_rows  # noqa: F401
+
+seed = 0
+
+# %% [markdown]
+# ## Tres flechas y una regla { #idea }
+#
+# Un descriptor es una flecha. ¿Cuándo se parecen dos? Aquí hay tres, en el plano: $q = (3, 4)$,
+# $a = (6, 8)$ y $b = (4, 3)$. ¿A cuál se parece más $q$?
+#
+# - **Con la regla.** De $q$ a $a$ hay $\sqrt{3^2 + 4^2} = 5$. De $q$ a $b$ hay $\sqrt{1 + 1} \approx 1.41$. Gana $b$.
+# - **Con el ángulo.** El coseno es el producto de las dos flechas dividido entre sus largos. Con $a$:
+#   $(18 + 32) / (5 \cdot 10) = 1$, apuntan igual. Con $b$: $(12 + 12) / (5 \cdot 5) = 0.96$. Gana $a$.
+#
+# Las dos tienen razón: $a$ es *lo mismo* que $q$, con el doble de intensidad. Si el largo no te importa, y con una foto más o menos
+# contrastada no suele importar, usa el ángulo. La *distancia del coseno* es uno menos el coseno: 0 si apuntan
+# igual, 1 si son perpendiculares.
+
+# %%
+q, a, b = torch.tensor([[3.0, 4.0], [6.0, 8.0], [4.0, 3.0]])
+print(f"regla:  a {torch.dist(q, a):.2f}, b {torch.dist(q, b):.2f}")
+cosines = [F.cosine_similarity(q, other, dim=0).item() for other in (a, b)]
+print(f"coseno: a {cosines[0]:.2f}, b {cosines[1]:.2f}")
+
+gallery = torch.stack([a, b])
+by_ruler = descriptors.nearest(gallery, 1, q[None], "euclidean").indices.item()
+by_angle = descriptors.nearest(gallery, 1, q[None], "cosine").indices.item()
+assert (by_ruler, by_angle) == (1, 0)
+assert math.isclose(cosines[0], 1, abs_tol=1e-6)
+assert math.isclose(cosines[1], 0.96, abs_tol=1e-6)
+
+# %% [markdown]
+# Hay una manera de que regla y ángulo digan lo mismo: **normalizar**, es decir, dividir cada flecha entre su largo. Todas
+# acaban en la circunferencia de radio 1, y ahí estar cerca es apuntar parecido. Lo comprobarás en el
+# [primer ejercicio](#ejercicios).
+#
+# ## De dónde sale el descriptor { #fc7 }
+#
+# Una red que clasifica termina en una capa densa con una salida por clase. Lo que entra en ella es la última
+# opinión de la red *antes* de decidirse: un vector en el que las clases ya se separan con un plano. Ese es el
+# descriptor.
+#
+# En los artículos lo verás llamado **fc7**. AlexNet tiene cinco convoluciones y tres capas densas: conv1 a conv5, y después
+# fc6, fc7 y fc8. La última clasifica, así que fc7 es la penúltima, con 4096 números. VGG puso varias
+# convoluciones donde AlexNet tenía una y conservó los nombres: conv1_1 y conv1_2 son las dos del primer
+# bloque, conv5_3 la última de VGG-16, y detrás siguen fc6, fc7 y fc8. Por eso fc7 se llama fc7 también
+# en una red de 16 capas.
+#
+# La nuestra es pequeña: una LeNet-5 con normalización por lotes. Su penúltima capa densa da 84 números. Y la
+# entrenamos con **siete de las diez clases**. Las otras tres no las verá nunca: una prenda, un calzado y un bolso.
+
+# %%
+train_set, test_set = data.fashion_mnist("mini")
+unseen = [test_set.classes.index(name) for name in ("vestido", "zapatilla", "bolso")]
+seen = [label for label in range(10) if label not in unseen]
+
+
+def only(dataset, labels):
+    """Las imágenes de esas clases, renumeradas desde cero."""
+    kept = dataset[torch.isin(dataset.labels, torch.tensor(labels))]
+    numbers = torch.searchsorted(torch.tensor(labels), kept.labels)
+    return data.Dataset(kept.images, numbers, tuple(dataset.classes[label] for label in labels))
+
+
+fit_set, val_set = data.split(only(train_set, seen), fraction=0.1, seed=seed)
+normalize = data.normalization(fit_set)
+
+
+def prepared(images):
+    """Las imágenes como las espera la red."""
+    return normalize(images.float() / 255)
+
+
+def classifier(seed, epochs=2):
+    """La red, entrenada para distinguir las siete clases."""
+    torch.manual_seed(seed)
+    net = models.create("lenet5_bn", num_classes=len(seen))
+    batches = data.Batches(fit_set, 128, shuffle=True, seed=seed, transform=normalize)
+    val_batches = data.Batches(val_set, 500, transform=normalize)
+    history = training.train(net, batches, val_batches, epochs=epochs, lr=0.1)
+    return net, history[-1].val_top1
+
+
+net, accuracy = classifier(seed)
+print("clases vistas:", ", ".join(fit_set.classes))
+print(f"acierto en validación, entre esas siete: {accuracy:.1%}")
+assert accuracy > 0.75
+
+# %% [markdown]
+# Sacar el descriptor es una línea. `"classifier.6"` es la ReLU que sigue a la penúltima densa, y
+# [`embed`][cnnhistory.inspection.embed] pone la red en modo de evaluación, guarda lo que sale de ahí y la deja como estaba.
+
+# %%
+LAYER = "classifier.6"
+test_images = prepared(test_set.images)
+by_net = inspection.embed(net, test_images, LAYER)
+print("un descriptor por fila:", tuple(by_net.shape))
+assert by_net.shape == (len(test_set), 84)
+
+# %% [markdown]
+# ## Buscar los que se parecen { #vecinos }
+#
+# La *recuperación* (*retrieval*) es la prueba más directa. Cada imagen de prueba pregunta por sus diez vecinas entre todas las demás,
+# de las diez clases. La **precisión en 10** es la fracción que salió de su clase. Comparamos tres
+# descriptores: los píxeles, tal cual; HOG, que cuenta orientaciones de bordes y no aprende nada; y la red.
+
+
+# %%
+def shared_edges(images):
+    """HOG: histogramas de orientaciones en celdas de 7×7 píxeles."""
+    rows = [hog(picture.numpy(), 9, (7, 7), (2, 2)) for picture in images[:, 0]]
+    return torch.from_numpy(np.stack(rows)).float()
+
+
+new = torch.isin(test_set.labels, torch.tensor(unseen))  # las que la red no vio nunca
+
+
+def precision(rows, k=10):
+    """Precisión en k de las consultas de clases vistas y de clases nuevas."""
+    labels = test_set.labels
+    found = labels[descriptors.nearest(rows, k).indices]
+    return [descriptors.precision_at_k(found[group], labels[group]) for group in (~new, new)]
+
+
+print("precisión en 10   vistas  nuevas")
+by_pixels, by_edges = test_images.flatten(1), shared_edges(test_set.images)
+table = {"píxeles": by_pixels, "HOG": by_edges, "la red": by_net}
+scores = {name: precision(rows) for name, rows in table.items()}
+for name, (old_score, new_score) in scores.items():
+    print(f"{name:<16}{old_score:>8.1%}{new_score:>8.1%}")
+
+# %% [markdown]
+# Lee las dos columnas por separado.
+#
+# En las clases **vistas**, la red gana con claridad. Para los píxeles, una camisa y un abrigo se parecen porque ocupan lo
+# mismo; la red aprendió qué mirar para separarlos.
+#
+# En las clases **nuevas** la sorpresa va en dos direcciones. Por un lado funciona: sin haber visto un bolso, los
+# junta. Lo que aprendió con otras prendas sirve para describir estas. Por otro, **no mejora a los píxeles**. En estas imágenes
+# pequeñas, centradas y con fondo negro, los píxeles ya dicen mucho de un bolso, y una red que
+# solo tuvo que separar siete clases aprendió a mirar lo que separa *esas siete*. Nadie le pidió más.
+
+# %%
+assert scores["la red"][0] > scores["píxeles"][0] + 0.03
+assert scores["la red"][1] > 0.6
+assert abs(scores["la red"][1] - scores["píxeles"][1]) < 0.15
+
+# %% alt="Cinco filas de siete prendas. La primera de cada fila es la consulta: vestido, zapatilla, bolso, camisa y suéter. Le siguen sus seis vecinas, cada una con una marca de acierto o, si es de otra clase, con una equis y el nombre de lo que era." caption="Cinco consultas y sus seis vecinas según la red. ✓: es de la misma clase; ✗: no, y dice de cuál es. Las tres primeras clases no estaban en el entrenamiento."
+queries = [
+    int((test_set.labels == test_set.classes.index(name)).nonzero()[3])
+    for name in ("vestido", "zapatilla", "bolso", "camisa", "suéter")
+]
+neighbors = descriptors.nearest(by_net, 6).indices
+shown, titles = [], []
+for query in queries:
+    shown += [query, *neighbors[query].tolist()]
+    name = test_set.classes[test_set.labels[query]]
+    found = [test_set.classes[label] for label in test_set.labels[neighbors[query]]]
+    titles += [name.upper(), *("✓" if each == name else f"✗ {each}" for each in found)]
+plotting.image_grid(test_set.images[shown], titles, columns=7)
+
+# %% [markdown]
+# ### Con una sola foto { #una-foto }
+#
+# Ahora el teléfono. De cada clase nueva se *inscribe* (*enroll*) **una** imagen, al azar, y las demás se reparten según cuál de
+# las tres inscritas les quede más cerca. Se repite doscientas veces, porque con una sola foto la suerte pesa mucho.
+
+
+# %%
+def one_photo(rows, shots=1, draws=200):
+    """Acierto en las clases nuevas, con `shots` fotos inscritas de cada una: la media de los sorteos."""
+    rows, labels = F.normalize(rows[new]), test_set.labels[new]
+    generator = torch.Generator().manual_seed(seed)
+    hits = []
+    for _ in range(draws):
+        order = torch.randperm(len(rows), generator=generator)
+        enrolled = torch.stack([order[labels[order] == label][:shots] for label in unseen])
+        templates = F.normalize(rows[enrolled].mean(1), dim=1)  # (3, D)
+        guesses = torch.tensor(unseen)[(rows @ templates.T).argmax(1)]
+        others = torch.ones(len(rows), dtype=torch.bool)
+        others[enrolled.flatten()] = False
+        hits.append((guesses == labels)[others].double().mean().item())
+    return float(np.mean(hits)), float(np.std(hits))
+
+
+single = {name: one_photo(rows) for name, rows in table.items()}
+for name, (mean, deviation) in single.items():
+    print(f"{name:<8}{mean:.1%} ± {deviation:.1%}")
+assert all(mean > 0.6 for mean, _ in single.values())  # a ciegas sería un tercio
+
+# %% [markdown]
+# A ciegas se acertaría un tercio. Una foto basta para mucho más, y el «±» dice cuánto depende de *cuál* foto. Por
+# eso el teléfono no se conforma con una imagen: mientras lo configuras te pide que muevas la cabeza.
+#
+# ## ¿Son lo mismo? El umbral { #verificacion }
+#
+# Elegir la más cercana de tres siempre da una respuesta, aunque delante haya un extraño. **Verificar** es otra
+# pregunta: estas dos imágenes, ¿son de lo mismo, sí o no? Hace falta un umbral: si la distancia no lo pasa, se
+# acepta.
+#
+# Así se midió VGG-Face: parejas de caras, la mitad de la misma persona, y personas que no estaban en el
+# entrenamiento.[^parkhi] Las caras eran las de LFW (*Labeled Faces in the Wild*), fotos de prensa reunidas justo para eso.[^lfw] Con
+# nuestras tres clases nuevas:
+
+# %%
+new_test = only(test_set, unseen)
+test_pairs = verification.make_pairs(new_test.labels, 6000, seed)
+distances = {
+    name: verification.pair_distances(rows[new], test_pairs) for name, rows in table.items()
+}
+curves = {name: verification.trace_roc(each, test_pairs.same) for name, each in distances.items()}
+for name, curve in curves.items():
+    print(f"{name:<8} área {curve.area:.3f}   EER {curve.equal_error_rate:.1%}")
+assert all(curve.area > 0.75 for curve in curves.values())
+
+# %% alt="Una curva que sube deprisa desde la esquina inferior izquierda y se aplana al llegar arriba. La de la red va con línea continua y las de los píxeles y HOG con líneas de trazos y de puntos; van cerca unas de otras, muy por encima de la diagonal." caption="Curva ROC en parejas de clases nuevas. Cada punto es un umbral: hacia la derecha se aceptan más parejas que no debía; hacia arriba, más de las que sí. El EER es el corte con la diagonal descendente."
+with plotting.style():
+    figure, axis = plt.subplots(figsize=(4.2, 3.8))
+    styles = {"la red": "-", "píxeles": "--", "HOG": ":"}
+    for name, line in styles.items():
+        curve = curves[name]
+        axis.plot(curve.false_accepts, curve.true_accepts, line, label=name)
+    axis.plot([0, 1], [1, 0], color=plotting.INK, linewidth=0.8, alpha=0.6)
+    axis.set(xlabel="aceptadas que no debía", ylabel="aceptadas que sí debía", aspect="equal")
+    axis.legend(loc="lower right")
+    figure.tight_layout()
+
+# %% [markdown]
+# La curva ROC recorre todos los umbrales. Bajarlo deja fuera a los extraños y también a ti, un día con
+# mala luz. Subirlo, lo contrario. No hay umbral bueno en abstracto: el de un álbum de fotos y el de un banco no
+# son el mismo. El **EER** (*equal error rate*) es el error donde las dos equivocaciones pesan igual, y sirve para comparar
+# sistemas con un solo número.
+#
+# Para *usar* el sistema hay que elegir uno. La regla es la de siempre: se elige con unas imágenes y se mide con
+# otras. Y aquí hay una pregunta más: ¿sirve un umbral elegido con las clases de entrenamiento, que es de las que
+# tenemos ejemplos de sobra?
+
+# %%
+fit_new = only(train_set, unseen)
+
+
+def chosen_with(dataset, count=2000):
+    """El mejor umbral para las parejas de ese conjunto."""
+    rows = inspection.embed(net, prepared(dataset.images), LAYER)
+    pairs = verification.make_pairs(dataset.labels, count, seed)
+    return verification.best_threshold(verification.pair_distances(rows, pairs), pairs.same)
+
+
+thresholds = {
+    "otras imágenes de las clases nuevas": chosen_with(fit_new),
+    "imágenes de las clases vistas": chosen_with(val_set),
+}
+transferred = {
+    origin: verification.accuracy_at(distances["la red"], test_pairs.same, threshold)
+    for origin, threshold in thresholds.items()
+}
+for origin, threshold in thresholds.items():
+    print(f"umbral {threshold:.3f}, de {origin}: acierta {transferred[origin]:.1%} de las parejas")
+
+assert min(transferred.values()) > 0.65
+
+# %% [markdown]
+# ## Un mapa de lo que la red cree parecido { #mapa }
+#
+# Ochenta y cuatro números no se dibujan. Para verlos hay que llevarlos a un plano, y todo mapa miente en algo.
+#
+# **PCA** proyecta sobre las dos direcciones en que más varían los datos. Es una sombra: lo que está lejos en el mapa estaba
+# lejos, pero dos cosas separadas pueden tener la misma sombra. **t-SNE** hace lo contrario: mueve los
+# puntos hasta que las vecinas de cada uno sean, en lo posible, las mismas que antes.[^tsne] Cuarenta imágenes de cada clase:
+
+# %% alt="Prendas pequeñas que forman una nube con forma de abanico. En color, las tres clases que la red no vio: los vestidos y los bolsos, mezclados con camisetas y abrigos; las zapatillas, al otro lado, junto a sandalias y botines. El calzado queda separado de la ropa." caption="PCA. En color, las clases que la red no vio nunca; en gris, las siete con que se entrenó."
+chosen = torch.cat([(test_set.labels == label).nonzero()[:40, 0] for label in range(10)])
+some = test_set[chosen]
+flat = descriptors.project(by_net[chosen], "pca")
+plotting.image_map(flat, some.images, some.labels, some.classes, highlight=unseen)
+
+# %% alt="Las mismas prendas, ahora en grupos sueltos con huecos entre ellos. El calzado forma una isla, con las zapatillas entre sandalias y botines. Los bolsos quedan casi todos juntos y los vestidos, cerca de camisetas y camisas." caption="t-SNE de los mismos descriptores. Las vecinas son de fiar; los huecos, no."
+layout = descriptors.project(by_net[chosen], "tsne", seed=seed)
+plotting.image_map(layout, some.images, some.labels, some.classes, highlight=unseen)
+
+# %%
+for name, positions in {"PCA": flat, "t-SNE": layout}.items():
+    found = descriptors.nearest(positions, 5, metric="euclidean").indices
+    print(f"{name}: {descriptors.precision_at_k(some.labels[found], some.labels):.1%} "
+          "de las cinco vecinas en el mapa son de la misma clase")  # fmt: skip
+full = descriptors.nearest(by_net[chosen], 5).indices
+print(f"sin mapa: {descriptors.precision_at_k(some.labels[full], some.labels):.1%}")
+nearby = {
+    name: descriptors.precision_at_k(
+        some.labels[descriptors.nearest(positions, 5, metric="euclidean").indices], some.labels
+    )
+    for name, positions in {"PCA": flat, "t-SNE": layout}.items()
+}
+assert nearby["t-SNE"] > nearby["PCA"] + 0.03
+
+# %% [markdown]
+# ### Lo que t-SNE no dice { #tsne }
+#
+# Míralo con datos de los que sabemos la verdad: tres nubes de puntos. Dos están cerca, la
+# tercera diez veces más lejos, y una es cinco veces más ancha que las otras.
+
+# %% alt="Dos mapas de las mismas tres nubes. En el de PCA, dos nubes casi se tocan a un lado, una de ellas mucho más ancha, y la tercera queda muy lejos. En el de t-SNE, tres manchas de tamaño parecido a distancias parecidas." caption="Tres nubes de verdad conocida, con un símbolo cada una. t-SNE borra las distancias entre grupos y sus tamaños."
+generator = torch.Generator().manual_seed(seed)
+centers = torch.zeros(3, 10)
+centers[1, 0], centers[2, 1] = 20, 200
+cloud_labels = torch.arange(150) % 3
+widths = torch.tensor([1.0, 5.0, 1.0])[cloud_labels, None]
+points = centers[cloud_labels] + widths * torch.randn(150, 10, generator=generator)
+drawn = {"PCA": descriptors.project(points), "t-SNE": descriptors.project(points, "tsne")}
+
+with plotting.style():
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3))
+    for axis, (name, positions) in zip(axes, drawn.items(), strict=True):
+        for label, marker in enumerate("os^"):
+            group = positions[cloud_labels == label]
+            axis.plot(group[:, 0], group[:, 1], marker, markersize=4, alpha=0.7)
+        axis.set(title=name, xticks=[], yticks=[])
+        axis.set_aspect("equal", adjustable="datalim")
+    figure.tight_layout()
+
+ratios = {}
+for name, positions in {"verdad": points, **drawn}.items():
+    middle = torch.stack([positions[cloud_labels == label].mean(0) for label in range(3)])
+    spread = [(positions[cloud_labels == i] - middle[i]).norm(dim=1).mean() for i in (0, 1)]
+    far = torch.dist(middle[0], middle[2]) / torch.dist(middle[0], middle[1])
+    ratios[name] = (far.item(), (spread[1] / spread[0]).item())
+    print(f"{name:<7} la lejana está {ratios[name][0]:.1f} veces más lejos; "
+          f"la ancha es {ratios[name][1]:.1f} veces más ancha")  # fmt: skip
+
+assert ratios["verdad"][0] > 8
+assert ratios["t-SNE"][0] < 3
+assert ratios["t-SNE"][1] < 0.6 * ratios["verdad"][1]
+
+# %% [markdown]
+# Un hueco grande en un t-SNE no significa que dos grupos sean muy distintos, ni una mancha grande que sea variada. Tampoco
+# hay un solo mapa: cambia con la semilla y con la **perplejidad** (*perplexity*), que es más o menos cuántas vecinas intenta
+# conservar cada punto. Úsalo para encontrar cosas que mirar, y compruébalas después con los descriptores enteros, como
+# acabamos de hacer con las cinco vecinas.
+#
+# ## Entrenar para comparar: las tripletas { #tripletas }
+#
+# Nuestra red aprendió a clasificar, y lo de comparar le salió de rebote. ¿Y si se entrena para eso? Toma tres imágenes: un
+# **ancla**, otra de su clase (el **positivo**) y una de otra clase (el **negativo**). La pérdida pide que el
+# positivo quede más cerca que el negativo, con un margen:
+#
+# $$ \max(0,\; d(\text{ancla}, \text{positivo}) - d(\text{ancla}, \text{negativo}) + \text{margen}) $$
+#
+# Con margen $0.2$: si el positivo está a $0.5$ y el negativo a $0.6$, paga $0.1$. Si el negativo está a $0.8$, no
+# paga nada, y esa tripleta ya no enseña. Casi todas acaban así, de modo que lo que importa es *cuáles* se eligen.
+# FaceNet, en 2015, buscaba negativos **semidifíciles**: más lejos que el positivo, pero lo menos posible.[^facenet] Otra
+# receta toma de cada lote lo más difícil de todo.[^hermans]
+
+# %% tags=["fuente"]
+from cnnhistory.descriptors import triplet_loss
+
+# %%
+line = torch.tensor([[0.0], [0.5], [0.6]])  # ancla, positivo y negativo en una recta
+pay = triplet_loss(line, torch.tensor([0, 0, 1]), margin=0.2)
+# Cada una de las dos primeras es ancla una vez: 0.5 − 0.6 + 0.2 y 0.5 − 0.1 + 0.2.
+print(f"{pay:.2f}")
+assert math.isclose(pay.item(), (0.1 + 0.6) / 2, abs_tol=1e-6)
+
+# %% [markdown]
+# En el [bucle de entrenamiento](bucle-de-entrenamiento.py) solo cambia la línea de la pérdida. La red ya no da siete
+# puntuaciones, sino un descriptor de 64 números que se normaliza. Las clases que compiten en cada lote salen solas: en 128
+# imágenes hay unas dieciocho de cada una.
+
+
+# %%
+def metric_learner(seed, epochs=2):
+    """La misma red, entrenada con tripletas: su salida es el descriptor."""
+    torch.manual_seed(seed)
+    net = models.create("lenet5_bn", num_classes=64).train()
+    batches = data.Batches(fit_set, 128, shuffle=True, seed=seed, transform=normalize)
+    optimizer = training.make_optimizer(net, lr=0.1, weight_decay=5e-4)
+    plan = training.one_cycle(optimizer, epochs * len(batches))
+    for _ in range(epochs):
+        for images, labels in batches:
+            rows = F.normalize(net(images))
+            loss = triplet_loss(rows, labels, margin=0.2, mining="semi_hard")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            plan.step()
+    return net
+
+
+rounds = {"entropía cruzada": [scores["la red"]], "tripletas": []}
+for each in range(seed, seed + 3):
+    if each > seed:  # la primera ya está entrenada
+        rows = inspection.embed(classifier(each)[0], test_images, LAYER)
+        rounds["entropía cruzada"].append(precision(rows))
+    rows = inspection.embed(metric_learner(each), test_images, "classifier.7")
+    rounds["tripletas"].append(precision(rows))
+
+print("precisión en 10, tres semillas   vistas          nuevas")
+summary = {}
+for name, values in rounds.items():
+    values = np.array(values)
+    summary[name] = values.mean(0)
+    cells = [f"{m:.1%} ± {s:.1%}" for m, s in zip(values.mean(0), values.std(0), strict=True)]
+    print(f"{name:<31}{cells[0]:>14}{cells[1]:>16}")
