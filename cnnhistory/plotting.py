@@ -154,7 +154,8 @@ def image_map(
         La figura.
 
     Raises:
-        ValueError: Si las formas no corresponden o se destacan más clases que colores hay.
+        ValueError: Si las formas no corresponden, todas las imágenes son negras o se destacan más
+            clases que colores hay.
     """
     count = len(positions)
     if positions.shape != (count, 2) or labels.shape != (count,) or not count:
@@ -167,6 +168,8 @@ def image_map(
             f"se esperaban imágenes uint8 ({count}, 1, H, W), una por posición; llegó "
             f"{images.dtype} con forma {tuple(images.shape)}"
         )
+    if not images.any():
+        raise ValueError("ninguna imagen tiene tinta: todas son negras, y lo negro no se dibuja")
     if len(highlight) > len(PALETTE):
         raise ValueError(f"se destacan {len(highlight)} clases y hay {len(PALETTE)} colores")
     colors = dict(zip(highlight, PALETTE, strict=False))

@@ -171,7 +171,7 @@ for name, (old_score, new_score) in scores.items():
 # En las clases **vistas** gana fc7. Para los píxeles, una camisa y un abrigo se parecen porque ocupan lo mismo; la red
 # aprendió qué mirar para separarlos, y le basta con un vector nueve veces más corto.
 #
-# En las clases **nuevas** funciona, y es casi un milagro: la red no ha visto un bolso y aun así los junta. Pero el orden
+# En las clases **nuevas** funciona: la red no ha visto un bolso y aun así los junta. Pero el orden
 # se invierte. Cuanto más cerca de la decisión, **peor**: ganan las convoluciones, fc7 pierde contra los píxeles
 # y las siete puntuaciones se quedan muy atrás. Tiene su lógica. Cada capa guarda lo que sirve para separar *esas siete clases* y tira
 # lo demás, y en lo demás estaba lo que distingue a un bolso. Las primeras capas todavía no saben a qué
@@ -180,7 +180,7 @@ for name, (old_score, new_score) in scores.items():
 # ¿Y entonces el teléfono? Su red no se entrenó con siete clases, sino con miles de personas. El argumento es que lo que
 # sirve para separar a miles tiene que servir para separar a casi cualquiera, y los resultados con caras que [verás más
 # abajo](#caras) le dan la razón. Aquí no podemos comprobarlo: diez clases no dan para tanto. Lo que sí se puede medir, en el
-# [último ejercicio](#ejercicios), es cuánto puso el entrenamiento, y la respuesta baja los humos.
+# [último ejercicio](#ejercicios), es cuánto puso el entrenamiento, y la respuesta es una cura de humildad.
 
 # %%
 old, fresh = ({name: pair[side] for name, pair in scores.items()} for side in (0, 1))
@@ -462,8 +462,9 @@ assert summary["tripletas"][1] < summary["entropía cruzada"][1] - 0.05
 # Pierden, y sobre todo en lo nuevo. No es lo que cuenta FaceNet, y conviene entender por qué antes de culpar a la
 # pérdida. Aquí hay siete clases, dos épocas y la misma receta para las dos; las tripletas se pensaron para
 # miles de identidades con pocas fotos cada una, donde una última capa con una salida por persona sería enorme, y para
-# entrenamientos largos. Con siete clases, la pérdida se contenta con siete montones en un espacio de 64 números, y lo que nunca vio
-# cae en el montón que le quede más cerca. Es lo mismo que les pasaba a las siete puntuaciones.
+# entrenamientos largos. Una explicación que encaja con la tabla de antes: con siete clases, la pérdida se contenta con
+# siete montones, y lo que nunca vio cae en el que le quede más cerca. Es lo que les pasaba a las siete puntuaciones. Al escribir
+# la página probamos otros márgenes y otras tasas, y el orden no cambió.
 #
 # ## Caras { #caras }
 #
@@ -567,7 +568,8 @@ for name, rows in {"semidifíciles": by_triplets, "las más difíciles": collaps
 assert width["las más difíciles"] < 0.3 * width["semidifíciles"]
 
 # %% [markdown]
-# Por eso FaceNet buscaba las semidifíciles.[^facenet] Lo más difícil funciona mejor cuando la red ya sabe algo, o con tasas mucho menores.
+# Por eso FaceNet buscaba las semidifíciles.[^facenet] Quien prefiera lo más difícil, como Hermans y otros,[^hermans] tiene
+# que vigilar ese número.
 #
 # ### La misma imagen, en la pregunta y en la respuesta { #misma }
 #
@@ -587,7 +589,7 @@ assert honest["puro azar"] < 0.15
 
 # %% [markdown]
 # Sin consultas, [`nearest`][cnnhistory.descriptors.nearest] busca cada fila entre las *demás*. No quita los duplicados de verdad: dos copias del
-# mismo archivo, o dos fotogramas seguidos de un vídeo, son otra fuga con otro nombre.
+# mismo archivo, o dos fotogramas seguidos de un video, son otra fuga con otro nombre.
 #
 # ### Comparar con el producto punto, sin normalizar { #producto }
 #
