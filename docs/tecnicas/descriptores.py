@@ -693,10 +693,10 @@ assert five[1] < single["fc7"][1]
 # misma red entrenada solo con dos clases, y con la red recién creada, que no aprendió nada. Predice antes de medir.
 
 # %% [markdown] tags=["solucion"]
-# Muy poco: en las clases nuevas, una red sin entrenar queda cerca. Una convolución al azar, con su pooling, ya es
-# una manera razonable de comparar imágenes, porque conserva lo que los píxeles dicen. Lo que el entrenamiento da
-# está en la otra columna, la de las clases vistas. Sin este suelo, habríamos contado como aprendido lo que la arquitectura
-# traía de nacimiento.
+# Menos de lo que parece. Una red recién creada ya junta bien la mayoría: una convolución al azar, con su pooling,
+# conserva lo que los píxeles dicen. El entrenamiento suma sobre todo en la otra columna, la de las clases vistas. Sin
+# este suelo habríamos contado como aprendido lo que la arquitectura traía de nacimiento. Compara también la fila de dos clases con
+# la primera.
 
 
 # %% tags=["solucion"]
@@ -715,7 +715,9 @@ learned = {"ninguna": trained_with([]), "dos": trained_with([0, 1]), "siete": sc
 for name, (old_score, new_score) in learned.items():
     print(f"clases aprendidas: {name:<8} vistas {old_score:.1%}   nuevas {new_score:.1%}")
 assert learned["siete"][0] > learned["ninguna"][0] + 0.05
-assert abs(learned["siete"][1] - learned["ninguna"][1]) < 0.1
+gain = [after - before for before, after in zip(learned["ninguna"], learned["siete"], strict=True)]
+assert gain[1] < gain[0] - 0.02
+assert learned["ninguna"][1] > 0.5  # al azar sería 0.1
 
 # %% [markdown]
 # ## Para seguir
