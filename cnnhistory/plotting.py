@@ -23,8 +23,17 @@ from torch import Tensor
 from cnnhistory.inspection import LayerRow, thousands
 from cnnhistory.training import Epoch
 
-__all__ = ["INK", "PALETTE", "confusion_matrix", "curves", "data_flow", "heatmaps", "image_grid"]
-__all__ += ["style"]
+__all__ = [
+    "INK",
+    "PALETTE",
+    "confusion_matrix",
+    "curves",
+    "data_flow",
+    "heatmaps",
+    "image_grid",
+    "image_map",
+    "style",
+]
 
 INK = "#5b6472"
 """Color de ejes y textos."""
@@ -33,6 +42,8 @@ PALETTE = ("#4C78D0", "#E07B39", "#2E9E6B", "#C2528B", "#8A6FD1", "#B08A00")
 """Colores de las series, en orden de uso."""
 
 _MARKERS = "os^Dv*"
+
+_MAP_SIDE = 560  # píxeles del lado de `image_map`, sin contar una imagen
 
 # Cada clase de capa, por un trozo de su nombre: cómo se llama y de qué color va en `data_flow`.
 _KINDS = {
@@ -154,6 +165,74 @@ def heatmaps(
     color = torch.where(maps[:, None] > 0, warm, cold)
     mixed = picture * 0.7 * (1 - strength) + color * strength  # (N, 3, H, W)
     return image_grid((255 * mixed).byte(), titles, columns, size)
+
+
+def image_map(
+    positions: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    highlight: Sequence[int] = (),
+) -> Figure:
+    """Un mapa en que cada punto es su propia imagen.
+
+    Lo oscuro de cada imagen es transparente: sirve para las que tienen el fondo negro. Cada clase
+    destacada toma un color de `PALETTE`, que explica la leyenda; las demás van en gris.
+
+    Args:
+        positions: Dónde va cada una, ``(N, 2)``, como las de `cnnhistory.descriptors.project`.
+        images: Píxeles ``uint8`` de 0 a 255, ``(N, 1, H, W)``.
+        labels: Clase de cada una, enteros ``(N,)``.
+        classes: Nombre de cada clase.
+        highlight: Clases destacadas, por su número.
+
+    Returns:
+        La figura.
+
+    Raises:
+        ValueError: Si las formas no corresponden, todas las imágenes son negras o se destacan más
+            clases que colores hay.
+    """
+    count = len(positions)
+    if positions.shape != (count, 2) or labels.shape != (count,) or not count:
+        raise ValueError(
+            "se esperaban posiciones (N, 2) y etiquetas (N,), con N > 0; llegaron "
+            f"{tuple(positions.shape)} y {tuple(labels.shape)}"
+        )
+    if images.shape[:2] != (count, 1) or images.ndim != 4 or images.dtype != torch.uint8:
+        raise ValueError(
+            f"se esperaban imágenes uint8 ({count}, 1, H, W), una por posición; llegó "
+            f"{images.dtype} con forma {tuple(images.shape)}"
+        )
+    if not images.any():
+        raise ValueError("ninguna imagen tiene tinta: todas son negras, y lo negro no se dibuja")
+    if len(highlight) > len(PALETTE):
+        raise ValueError(f"se destacan {len(highlight)} clases y hay {len(PALETTE)} colores")
+    colors = dict(zip(highlight, PALETTE, strict=False))
+    height, width = images.shape[2:]
+    canvas = torch.zeros(_MAP_SIDE + height, _MAP_SIDE + width, 4)
+    low = positions.amin(0)
+    span = (positions - low).amax().clamp(min=1e-12)  # la misma escala en los dos ejes
+    corners = ((positions - low) / span * _MAP_SIDE).round().long()
+    for (column, row), image, label in zip(corners.tolist(), images, labels.tolist(), strict=True):
+        place = canvas[_MAP_SIDE - row :, column:][
+            :height, :width
+        ]  # hacia arriba, como en un plano
+        ink = torch.tensor(to_rgb(colors.get(label, INK))).expand(height, width, 3)
+        picture = torch.cat([ink, image[0].unsqueeze(2) / 255], dim=2)
+        place.copy_(torch.where(picture[..., 3:] > place[..., 3:], picture, place))
+    used = canvas[..., 3].nonzero()
+    (top, left), (bottom, right) = used.amin(0).tolist(), (used.amax(0) + 1).tolist()
+    with style():
+        figure, axis = plt.subplots(figsize=(6, 6 * (bottom - top) / (right - left) + 0.3))
+        axis.imshow(canvas[top:bottom, left:right].numpy(), interpolation="none")
+        axis.axis("off")
+        handles = [Rectangle((0, 0), 1, 1, color=color) for color in colors.values()]
+        if colors:
+            names = [classes[label] for label in colors]
+            axis.legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=6)
+        figure.tight_layout(pad=0.2)
+    return _finished(figure)
 
 
 def curves(history: Sequence[Epoch], label: str = "") -> Figure:

@@ -195,3 +195,64 @@ def test_style_gives_transparent_figures_and_restores():
         assert figure.get_facecolor()[3] == axis.get_facecolor()[3] == 0
         colors = [axis.plot([0, 1])[0].get_color() for _ in plotting.PALETTE]
     assert colors == list(plotting.PALETTE)
+
+
+def painted(figure) -> np.ndarray:
+    """Los píxeles de un mapa de imágenes: ``(alto, ancho, 4)``."""
+    (axis,) = figure.axes
+    (picture,) = axis.images
+    return np.asarray(picture.get_array())
+
+
+def test_an_image_map_puts_each_image_in_its_place():
+    positions = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    images = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
+    images[:, :, 1:3, 1:3] = torch.tensor([255, 51, 102], dtype=torch.uint8).view(3, 1, 1, 1)
+    labels = torch.tensor([0, 1, 2])
+    figure = plotting.image_map(positions, images, labels, ("a", "b", "c"), highlight=(2,))
+    canvas = painted(figure)
+    assert canvas.shape == (562, 282, 4)  # recortado a lo pintado, con la misma escala en los ejes
+    spots = {(561, 0): (plotting.INK, 1.0), (561, 281): (plotting.INK, 0.2),
+             (0, 0): (plotting.PALETTE[0], 0.4)}  # fmt: skip
+    for (row, column), (color, alpha) in spots.items():
+        np.testing.assert_allclose(canvas[row, column], [*to_rgb(color), alpha], atol=1e-6)
+    assert (canvas[..., 3] > 0).sum() == 12  # lo oscuro es transparente
+    (legend,) = [axis.get_legend() for axis in figure.axes]
+    assert [text.get_text() for text in legend.get_texts()] == ["c"]
+
+
+def test_an_image_map_keeps_the_brightest_where_images_overlap():
+    images = torch.full((2, 1, 3, 3), 100, dtype=torch.uint8)
+    images[1, 0, 1, 1] = 200
+    for order in ([0, 1], [1, 0]):
+        figure = plotting.image_map(
+            torch.ones(2, 2), images[order], torch.tensor(order), ("a", "b"), highlight=(1,)
+        )
+        canvas = painted(figure)
+        assert canvas.shape == (3, 3, 4)
+        np.testing.assert_allclose(canvas[1, 1], [*to_rgb(plotting.PALETTE[0]), 200 / 255])
+    plain = plotting.image_map(torch.ones(2, 2), images, torch.zeros(2), ("a",))
+    assert plain.axes[0].get_legend() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"positions": torch.ones(2, 3)}, r"posiciones \(N, 2\)"),
+        ({"labels": torch.ones(3)}, r"etiquetas \(N,\)"),
+        ({"images": torch.zeros(2, 3, 4, 4, dtype=torch.uint8)}, r"uint8 \(2, 1, H, W\)"),
+        ({"images": torch.zeros(2, 1, 4, 4)}, "torch.float32"),
+        ({"images": torch.zeros(2, 1, 4, 4, dtype=torch.uint8)}, "ninguna imagen tiene tinta"),
+        ({"highlight": range(7)}, "7 clases y hay 6 colores"),
+    ],
+)
+def test_an_image_map_rejects_what_it_cannot_draw(change, message):
+    arguments = {
+        "positions": torch.ones(2, 2),
+        "images": torch.ones(2, 1, 4, 4, dtype=torch.uint8),
+        "labels": torch.tensor([0, 1]),
+        "classes": tuple("abcdefg"),
+        "highlight": (),
+    }
+    with pytest.raises(ValueError, match=message):
+        plotting.image_map(**{**arguments, **change})
