@@ -10,6 +10,7 @@ import difflib
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 from torch import nn
 from torch.optim import Optimizer
@@ -111,7 +112,7 @@ def discriminative(
 
     La última capa aprende con la tasa que se pida, y cada grupo anterior con la del siguiente
     dividida entre ``factor``. Lo demás es la receta de `cnnhistory.training.make_optimizer`. Las
-    capas congeladas no cuentan; las otras se reparten, en orden, en grupos del mismo tamaño.
+    capas congeladas no cuentan; las otras se reparten, en orden, en grupos lo más parejos que se pueda.
 
     J. Howard y S. Ruder, «Universal Language Model Fine-tuning for Text Classification», 2018,
     https://arxiv.org/abs/1801.06146; el 2.6 es suyo.
@@ -177,8 +178,7 @@ def _heads(model: nn.Module) -> list[str]:
 def _like(old: nn.Module, num_classes: int) -> nn.Module:
     """Una capa como esa, con otra cantidad de clases."""
     if isinstance(old, nn.Conv2d):
-        sizes = old.kernel_size, old.stride, old.padding
-        return nn.Conv2d(old.in_channels, num_classes, *sizes, bias=old.bias is not None)
+        return nn.Conv2d(old.in_channels, num_classes, kernel_size=1, bias=old.bias is not None)
     if isinstance(old, nn.Linear):
         return nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
     assert isinstance(old, RBFOutput)
@@ -217,7 +217,7 @@ def _by_depth(model: nn.Module, groups: int) -> list[nn.ParameterList]:
             f"quedan {len(layers)}: pide menos grupos o congela menos"
         )
     cuts = [round(index * len(layers) / (groups - 1)) for index in range(groups)]
-    tiers = [layers[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    tiers = [layers[start:end] for start, end in pairwise(cuts)]
     return [
         nn.ParameterList([p for p in trainable if p in heads]),
         *(nn.ParameterList([p for layer in tier for p in layer]) for tier in reversed(tiers)),

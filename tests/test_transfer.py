@@ -145,7 +145,7 @@ def test_what_is_frozen_is_bit_for_bit_the_same_after_training(name):
 @pytest.mark.parametrize("name", [name for name in QUICK if name != "lenet5"])
 def test_freezing_half_way_leaves_the_rest_learning(name):
     model = small_net(name)
-    rows = [row for row in inspection.shape_table(model, models.CATALOG[name].input_shape)]
+    rows = inspection.shape_table(model, models.CATALOG[name].input_shape)
     weighted = [row.name for row in rows if row.parameters]
     upto = weighted[len(weighted) // 2]
     transfer.freeze(model, upto)
@@ -391,7 +391,7 @@ def test_wrong_groups_are_refused_before_there_is_a_net(groups):
 def test_more_groups_than_layers_are_refused():
     model = small_net("lenet5_modern")
     transfer.freeze(model)
-    with pytest.raises(ValueError, match="4 grupos necesitan .* quedan 0"):
+    with pytest.raises(ValueError, match=r"4 grupos necesitan .* quedan 0"):
         fit(model, dataset("lenet5_modern", 10), optimizer=transfer.discriminative())
 
 
