@@ -112,7 +112,7 @@ def discriminative(
 
     La última capa aprende con la tasa que se pida, y cada grupo anterior con la del siguiente
     dividida entre ``factor``. Lo demás es la receta de `cnnhistory.training.make_optimizer`. Las
-    capas congeladas no cuentan; las otras se reparten, en orden, en grupos lo más parejos que se pueda.
+    capas congeladas no cuentan; las otras se reparten, en orden, en grupos lo más parejos posible.
 
     J. Howard y S. Ruder, «Universal Language Model Fine-tuning for Text Classification», 2018,
     https://arxiv.org/abs/1801.06146; el 2.6 es suyo.
