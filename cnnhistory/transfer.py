@@ -85,7 +85,7 @@ def freeze(model: nn.Module, upto: str | None = None) -> None:
         for parameter in layer.parameters(recurse=False):
             parameter.requires_grad_(False)
         if any(True for _ in layer.buffers(recurse=False)):
-            layer.eval()
+            layer.training = False
             # En la instancia y no en la clase: así, model.train() pasa por aquí y no la despierta.
             vars(layer)["train"] = partial(_stay_in_evaluation, layer)
 
@@ -149,8 +149,10 @@ def discriminative(
 
 
 def _stay_in_evaluation(layer: nn.Module, mode: bool = True) -> nn.Module:
-    """Lo que una capa congelada hace cuando le piden `torch.nn.Module.train`: nada."""
-    return nn.Module.train(layer, False)
+    """El `torch.nn.Module.train` de una capa congelada: obedecen sus hijas, ella no."""
+    nn.Module.train(layer, mode)
+    layer.training = False
+    return layer
 
 
 def _heads(model: nn.Module) -> list[str]:

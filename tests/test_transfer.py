@@ -198,6 +198,32 @@ def test_train_and_eval_go_through_the_frozen_layers_and_dropout_stays_alive():
     assert model.features[5].training
 
 
+def test_a_container_with_statistics_of_its_own_freezes_them_and_not_its_children():
+    class Centered(nn.Module):
+        """Resta una media que acumula, y clasifica con dropout."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(()))
+            self.features = nn.Linear(2, 3)
+            self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 2))
+
+        def forward(self, x):
+            if self.training:
+                self.mean += x.mean()
+            return self.head(self.features(x - self.mean))
+
+    model = Centered()
+    transfer.freeze(model)
+    before = state_of(model)
+    model.train()(torch.ones(4, 2))
+    assert not changed(before, model)
+    assert model.head[0].training
+    transfer.unfreeze(model)
+    model.train()(torch.ones(4, 2))
+    assert changed(before, model) == {"mean"}
+
+
 def test_copies_and_files_of_a_frozen_net_are_frozen():
     model = small_net("lenet5_bn")
     transfer.freeze(model)
