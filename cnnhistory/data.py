@@ -43,6 +43,7 @@ __all__ = [
     "cifar10",
     "cifar100",
     "fashion_mnist",
+    "few",
     "mini_indices",
     "mnist",
     "normalization",
@@ -386,6 +387,45 @@ def split(dataset: Dataset, fraction: float, seed: int = 0) -> tuple[Dataset, Da
         )
     held_out = held_out.to(dataset.labels.device)
     return dataset[~held_out], dataset[held_out]
+
+
+def few(dataset: Dataset, per_class: int, seed: int = 0) -> Dataset:
+    """Toma la misma cantidad de imágenes de cada clase, al azar: como si solo se tuvieran esas.
+
+    Con una misma semilla, las de una cantidad menor están entre las de una mayor.
+
+    Args:
+        dataset: De donde se toman.
+        per_class: Imágenes de cada clase.
+        seed: Semilla del sorteo; la misma da siempre las mismas.
+
+    Returns:
+        Un subconjunto con ``per_class`` imágenes de cada clase, en el orden original.
+
+    Raises:
+        ValueError: Si ``per_class`` no es un entero positivo, o alguna clase no tiene tantas
+            imágenes; el mensaje dice cuáles y cuántas tienen.
+    """
+    if not isinstance(per_class, int) or isinstance(per_class, bool) or per_class < 1:
+        raise ValueError(f"per_class debe ser un entero positivo; llegó {per_class!r}")
+    labels = dataset.labels.cpu()
+    counts = labels.bincount(minlength=len(dataset.classes)).tolist()
+    short = [
+        f"«{name}» tiene {count}"
+        for name, count in zip(dataset.classes, counts, strict=True)
+        if count < per_class
+    ]
+    if short:
+        raise ValueError(
+            f"no hay {per_class} imágenes de cada clase: {', '.join(short)}; pide menos, o quita "
+            "antes esas clases"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    chosen = []
+    for label in range(len(dataset.classes)):
+        members = (labels == label).nonzero().squeeze(1)
+        chosen.append(members[torch.randperm(len(members), generator=generator)[:per_class]])
+    return dataset[torch.cat(chosen).sort().values.to(dataset.labels.device)]
 
 
 def normalization(dataset: Dataset) -> v2.Normalize:

@@ -116,8 +116,13 @@ def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.op
 
     Returns:
         El optimizador.
+
+    Raises:
+        ValueError: Si todos los parámetros están congelados.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("no queda nada que entrenar: todos los parámetros están congelados")
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

@@ -710,6 +710,45 @@ def test_split_refuses_to_leave_a_part_empty(fraction):
         data.split(tiny(), fraction)
 
 
+def test_few_takes_the_same_number_of_every_class_and_repeats(mini):
+    train, _ = mini
+    state = torch.get_rng_state()
+    ten = data.few(train, 10, seed=3)
+    assert ten.labels.bincount().tolist() == [10] * 10
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(ten.images, data.few(train, 10, seed=3).images)
+    assert not torch.equal(ten.images, data.few(train, 10, seed=4).images)
+    everything = {image.numpy().tobytes() for image in train.images}
+    chosen = {image.numpy().tobytes() for image in ten.images}
+    assert len(chosen) == 100
+    assert chosen <= everything
+    hundred = {image.numpy().tobytes() for image in data.few(train, 100, seed=3).images}
+    assert chosen <= hundred  # con la misma semilla, unas están entre las otras
+
+
+def test_few_keeps_images_with_their_labels_in_the_original_order():
+    images = torch.arange(12, dtype=torch.uint8)[:, None, None, None]
+    dataset = data.Dataset(images, torch.arange(12) % 3, ("a", "b", "c"))
+    chosen = data.few(dataset, 2)
+    values = chosen.images.flatten()
+    assert torch.equal(chosen.labels, values.long() % 3)
+    assert values.tolist() == sorted(values.tolist())
+    assert torch.equal(data.few(dataset, 4).images, images)
+
+
+def test_few_names_the_classes_that_do_not_reach():
+    labels = torch.tensor([0, 0, 0, 2])
+    dataset = data.Dataset(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), labels, ("a", "b", "c"))
+    with pytest.raises(ValueError, match=r"no hay 2 imágenes .* «b» tiene 0, «c» tiene 1; pide"):
+        data.few(dataset, 2)
+
+
+@pytest.mark.parametrize("per_class", [0, -1, 2.0, True, "5"])
+def test_few_refuses_what_is_not_a_count(per_class, mini):
+    with pytest.raises(ValueError, match="entero positivo"):
+        data.few(mini[0], per_class)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_normalization_is_torchs_mean_and_std(channels):
     dataset = tiny(channels=channels)
