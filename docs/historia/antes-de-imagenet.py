@@ -19,6 +19,7 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.collections import LineCollection
 from sklearn import datasets
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -146,16 +147,16 @@ def draw_hog(axis, image, cell):
     """Dibuja el histograma de cada celda como una estrella de trazos."""
     histograms = HOG(cell, block_size=1).fit_transform(image[None])
     rows, columns = (side // cell for side in image.shape[1:])
+    strokes, opacities = [], []
     for index, values in enumerate(histograms.reshape(rows * columns, 9)):
-        y, x = (cell * (place + 0.5) for place in divmod(index, columns))
+        center = cell * (np.array([index % columns, index // columns]) + 0.5)
         for orientation, value in enumerate(values):
-            edge = np.radians(
-                (orientation + 0.5) * 20 + 90
-            )  # el borde es perpendicular al gradiente
-            dx, dy = cell / 2 * np.cos(edge), cell / 2 * np.sin(edge)
-            axis.plot(
-                [x - dx, x + dx], [y - dy, y + dy], color=plotting.INK, lw=1, alpha=float(value)
-            )
+            edge = np.radians((orientation + 0.5) * 20 + 90)  # perpendicular a su gradiente
+            half = cell / 2 * np.array([np.cos(edge), np.sin(edge)])
+            if value > 0.3:
+                strokes.append([center - half, center + half])
+                opacities.append(min(1, value))
+    axis.add_collection(LineCollection(strokes, colors=plotting.INK, alpha=opacities, lw=1.2))
     axis.set(xlim=(0, image.shape[2]), ylim=(image.shape[1], 0), aspect="equal")
 
 
@@ -204,7 +205,7 @@ with plotting.style():
 # bastante más cerca que el segundo. ¿Cae donde el giro lo mandó?
 
 # %%
-turn = cv2.getRotationMatrix2D((128, 128), 40, 0.7)
+turn = cv2.getRotationMatrix2D((128, 128), 40, 0.8)
 moved = (cv2.warpAffine(gray, turn, (256, 256)) * 0.5).astype(np.uint8)
 moved_points, moved_descriptors = sift.detectAndCompute(moved, None)
 
@@ -289,12 +290,12 @@ crops = (
     .reshape(-1, 8, 8)
 )
 count = np.bincount(nearest, minlength=256)
-flat_word = nearest[(crops.float().flatten(1).std(1) == 0).nonzero()[0, 0]]  # la del fondo liso
-frequent = [word for word in count.argsort()[::-1] if word != flat_word][2:146:12]
+background = nearest[~flat.any(axis=1)][0]  # sin gradientes, el descriptor es cero
+frequent = [word for word in count.argsort()[::-1] if word != background][2:146:12]
 examples = torch.cat(
     [crops[np.flatnonzero(nearest == word)[:: count[word] // 7][:7]] for word in frequent]
 )
-print(f"{count[flat_word] / count.sum():.0%} de los parches son la misma palabra: el fondo")
+print(f"{count[background] / count.sum():.0%} de los parches son la misma palabra: el fondo")
 plotting.image_grid(examples, columns=7, size=0.45)
 
 # %% [markdown]
