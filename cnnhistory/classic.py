@@ -237,7 +237,7 @@ class DenseSIFT(_ImageTransformer):
         # El diámetro de un punto de Lowe es 2σ y su parche, 12σ; con σ ≤ 0.5 no hay que suavizar.
         extractors = [
             (
-                cv2.SIFT_create(sigma=max(patch / 12, 0.5)),
+                cv2.SIFT.create(sigma=max(patch / 12, 0.5)),
                 [cv2.KeyPoint(float(x), float(y), patch / 6, 0.0) for y in rows for x in columns],
             )
             for patch in self.patch_sizes
@@ -314,8 +314,8 @@ class BagOfVisualWords(TransformerMixin, BaseEstimator):
                 f"descriptores distintos, y hay {distinct} entre los {count} de la muestra: usa "
                 "más imágenes, sube sample o baja num_words"
             )
-        kmeans = MiniBatchKMeans(self.num_words, batch_size=2048, n_init=1, random_state=random)
-        self.codebook_ = kmeans.fit(chosen).cluster_centers_
+        kmeans = MiniBatchKMeans(self.num_words, batch_size=2048, random_state=random)
+        self.codebook_ = np.asarray(kmeans.fit(chosen).cluster_centers_)
         return self
 
     def transform(self, descriptors: ArrayLike) -> np.ndarray:
