@@ -20,7 +20,6 @@ from typing import cast
 
 import cards
 import charts
-import classics
 import glossary
 import networks
 import performance
@@ -229,7 +228,6 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "tabla-redes": networks.table,
     "rendimiento": performance.table,
     "rendimiento-condiciones": performance.conditions,
-    "tabla-antes": classics.table,
     "tabla-carrera": standings.table,
     "grafico-carrera-por-macs": standings.by_macs,
     "grafico-carrera-por-anio": standings.by_year,
