@@ -358,7 +358,7 @@ class BagOfVisualWords(TransformerMixin, BaseEstimator):
 
 
 def recipes(seed: int = 0) -> dict[str, Pipeline]:
-    """Las recetas que compara la página, sin ajustar; los números se eligieron en validación.
+    """Las recetas clásicas de la historia, sin ajustar y con valores fijos, iguales para todos.
 
     Args:
         seed: Semilla del vocabulario.
