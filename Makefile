@@ -42,7 +42,7 @@ lint: setup ## Estilo, documentación, tipos y esquemas
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
-bench: setup ## Mide el bucle contra el de d2l y la aumentación; la última línea es JSON
+bench: setup ## Mide el bucle contra el de d2l, la aumentación y SIFT; la última línea es JSON
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m pip install --quiet --no-deps d2l==1.0.3
 	$(BIN)/python tests/bench.py

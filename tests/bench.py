@@ -1,7 +1,8 @@
 """Mide el bucle de `cnnhistory` contra el `Trainer` de d2l 1.0.3: misma red, lote y resolución.
 
 Mide también el acierto de los dos tras las mismas épocas, la aumentación por lotes contra la de
-torchvision, imagen por imagen, y Grad-CAM contra el de captum.
+torchvision, imagen por imagen, Grad-CAM contra el de captum, y las palabras visuales contra el
+bucle que uno escribe la primera vez con OpenCV y NumPy.
 
 Se corre con `make bench`. Los dos se alternan en el mismo proceso, porque la máquina cambia de
 humor, y lo que importa es la razón. Cada medida es una época con su validación, como la vive quien
@@ -20,13 +21,15 @@ import time
 import warnings
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from d2l import torch as d2l
 from torch import nn
 from torchvision.transforms import v2
 
-from cnnhistory import attribution, augmentation, data, models, race, training
+from cnnhistory import attribution, augmentation, classic, data, models, race, training
 
 ROUNDS = 3
 BATCH_SIZE = 128
@@ -146,6 +149,33 @@ def compare_grad_cam() -> dict[str, float]:
     return _summary("captum", len(images), seconds)
 
 
+def compare_words() -> dict[str, float]:
+    """Imágenes por segundo de SIFT denso y su bolsa de palabras, una por una y todas juntas."""
+    images = data.fashion_mnist("mini")[0].images[:512].numpy()
+    dense = classic.DenseSIFT()
+    bag = classic.BagOfVisualWords(256, random_state=0).fit(dense.fit_transform(images))
+    rows, columns = dense.grid(28, 28)
+
+    def one_by_one(image: np.ndarray) -> np.ndarray:
+        found = []
+        for patch in dense.patch_sizes:
+            sift = cv2.SIFT_create(sigma=max(patch / 12, 0.5))
+            points = [cv2.KeyPoint(float(x), float(y), patch / 6, 0) for y in rows for x in columns]
+            found.append(sift.compute(image, points)[1])
+        distances = np.linalg.norm(np.concatenate(found)[:, None] - bag.codebook_, axis=2)
+        return np.bincount(distances.argmin(axis=1), minlength=256) / len(distances)
+
+    seconds = []
+    for _ in range(1 + ROUNDS):
+        start = time.perf_counter()
+        theirs = np.stack([one_by_one(image[0]) for image in images])
+        middle = time.perf_counter()
+        ours = bag.transform(dense.transform(images))
+        seconds.append((middle - start, time.perf_counter() - middle))
+        assert np.abs(ours - theirs).max() < 0.02  # la misma bolsa, salvo algún empate
+    return _summary("opencv", len(images), seconds)
+
+
 def _summary(name: str, count: int, seconds: list[tuple[float, float]]) -> dict[str, float]:
     """Las medianas; la primera vuelta calienta y no cuenta."""
     their, our = (statistics.median(column) for column in zip(*seconds[1:], strict=True))
@@ -178,6 +208,7 @@ def main() -> None:
             ("resnet18_96", lambda: compare(resnet18, 96, 384)),
             ("compose_28", compare_augmentation),
             ("grad_cam_28", compare_grad_cam),
+            ("words_28", compare_words),
         ):
             result[name] = measured = measure()
             speeds = ", ".join(f"{key} {value}" for key, value in measured.items())
