@@ -21,6 +21,7 @@ from typing import cast
 import cards
 import charts
 import glossary
+import history
 import networks
 import performance
 import standings
@@ -74,6 +75,15 @@ def expand(markdown: str, src_uri: str) -> str:
         return match[0]
 
     return TOKEN.sub(replace, markdown)
+
+
+def figures(text: str, src_uri: str) -> str:
+    """Un tutorial con sus cifras escritas, para que también las lleven el script y el cuaderno."""
+
+    def replace(match: re.Match[str]) -> str:
+        return expand(match[0], src_uri) if match["figure"] is not None else match[0]
+
+    return TOKEN.sub(replace, text)
 
 
 def block(name: str, src_uri: str) -> str:
@@ -232,6 +242,13 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "grafico-carrera-por-macs": standings.by_macs,
     "grafico-carrera-por-anio": standings.by_year,
     "condiciones-carrera": standings.conditions,
+    "tarjetas-velocidad": history.card_speeds,
+    "tarjetas-memoria": history.card_memories,
+    "tarjetas-tabla": history.card_table,
+    "conjuntos-grafico": history.dataset_sizes,
+    "conjuntos-tabla": history.dataset_table,
+    "despues-grafico": history.backbone_chart,
+    "despues-tabla": history.backbone_table,
     "glosario": lambda src_uri: glossary.page(),
     **{f"ficha {name}": partial(cards.ficha, name) for name in CATALOG},
 }
