@@ -13,6 +13,7 @@ from pathlib import Path
 import charts
 import generated
 import glossary
+import history
 import networks
 import pytest
 from markdown import Markdown
@@ -79,6 +80,14 @@ def test_code_is_left_alone(code):
 def test_a_stray_backtick_does_not_hide_what_follows():
     text = "Un acento ` suelto.\n\n{ilsvrc:2012:supervision} y otro `."
     assert "16.4" in generated.expand(text, "a.md")
+
+
+def test_a_tutorial_carries_its_figures_into_the_script_that_is_downloaded():
+    script = '# El {ilsvrc:2012:supervision}\n# <!-- generado: glosario -->\nprint(f"{2012:>6}")\n'
+    written = generated.figures(script, "historia/a.py")
+    assert written == script.replace("{ilsvrc:2012:supervision}", "16.4\u00a0%")
+    with pytest.raises(PluginError, match=r"historia/a.py: .*supervision"):
+        generated.figures("# {ilsvrc:2012:supervison}", "historia/a.py")
 
 
 def test_a_block_keeps_the_indentation_of_its_line():
@@ -278,9 +287,15 @@ def test_a_card_says_the_same_error_as_the_ledger():
 # La página de la carrera
 
 
-def test_no_figure_of_the_ledger_is_typed_by_hand():
-    prose = re.sub(r"\{ilsvrc:[^}]*\}|```.*?```", "", STORY, flags=re.DOTALL)
-    typed = set(re.findall(r"\d+,\d+", prose))
+@pytest.mark.parametrize(
+    "name", ["la-carrera.md", "imagenet-y-el-desafio.py", "2012-alexnet.py", "despues-de-imagenet.py"]
+)
+def test_no_figure_of_the_ledger_is_typed_by_hand(name):
+    text = (DOCS / "historia" / name).read_text(encoding="utf-8")
+    if name.endswith(".py"):
+        text = "".join(line for line in text.splitlines(True) if line.startswith("# "))
+    prose = re.sub(r"\{ilsvrc:[^}]*\}|```.*?```", "", text, flags=re.DOTALL)
+    typed = set(re.findall(r"\d+\.\d+(?=[ \u00a0]%)", prose))
     values = [r.top5_error for r in ilsvrc.results()]
     values += [person.top5_error for person in ilsvrc.human_level()]
     known = {charts.number(value, decimals) for value in values for decimals in (1, 2, 3)}
@@ -421,6 +436,8 @@ def external_links() -> set[str]:
     """Los enlaces externos de las páginas y de los datos que acaban en ellas."""
     links = {result.source_url for result in ilsvrc.results()}
     links |= {card.url for card in CATALOG.values()}
+    for book in ("tarjetas", "conjuntos", "despues"):
+        links |= {url for row in history.load(book) for url in history.sources(row) if url}
     for path in [*DOCS.rglob("*.md"), *DOCS.rglob("*.py")]:
         if path.parent.name != "_hooks":
             text = re.sub(r"```.*?```|`[^`\n]+`", "", path.read_text(encoding="utf-8"), flags=re.S)
