@@ -250,6 +250,10 @@ def test_the_timeline_goes_from_lenet_to_senet_and_links_the_nets_that_have_a_pa
     assert "LeNet-5" in items[0]
     assert items[-1].startswith("2017error del ganador: 2.3\u00a0%")
     assert "SENet" in items[-1]
+    families = "LeNet-5 AlexNet ZFNet NiN VGG GoogLeNet All-CNN ResNet ResNeXt DenseNet SENet"
+    names = [node.text for li in figure.iter("li") for node in li.find("span[@class='redes']")]
+    assert set(families.split()) <= set(names)
+    assert len(names) == len(set(names))
     links = {a.text: a.get("href") for a in figure.iter("a")}
     assert links["AlexNet"] == "arquitecturas/alexnet/"
     assert not any("mini" in label or "moderna" in label for label in links)

@@ -9,6 +9,7 @@ Dentro de bloques de código y de `código` en línea no se toca nada. Un nombre
 el build.
 """
 
+import dataclasses
 import difflib
 import itertools
 import re
@@ -193,9 +194,9 @@ def timeline(src_uri: str) -> str:
     items = []
     for year in sorted({*nets, *winners}):
         winner = winners.get(year)
-        names = [cards.link(card, src_uri) for card in nets.get(year, [])]
+        names = [_name(cards.link(card, src_uri)) for card in nets.get(year, [])]
         if winner and charts.label(winner) not in {card.label for card in nets.get(year, [])}:
-            names.append(f"<span>{escape(charts.label(winner))}</span>")
+            names.append(_name(escape(charts.label(winner))))
         bar = ""
         if winner:
             decimals = 0 if winner.top5_error >= 10 else 1
@@ -217,15 +218,18 @@ def timeline(src_uri: str) -> str:
     )
 
 
+def _name(html: str) -> str:
+    """Cada nombre en su elemento, con enlace o sin él, para que la hoja de estilo los separe."""
+    return html if html.startswith("<a ") else f"<span>{html}</span>"
+
+
 def _nets_by_year() -> dict[int, list[Card]]:
-    """La primera ficha de cada página: la red fiel; las variantes comparten su página."""
-    pages: dict[str, Card] = {}
-    for card in CATALOG.values():
-        if card.page:
-            pages.setdefault(card.page, card)
+    """Una ficha por familia: cada una tiene su mini, que lleva su nombre y su página; y LeNet-5."""
     nets: dict[int, list[Card]] = {}
-    for card in pages.values():
-        nets.setdefault(card.year, []).append(card)
+    for name, card in CATALOG.items():
+        if name == "lenet5" or name.endswith("_mini"):
+            family = dataclasses.replace(card, label=card.label.removesuffix(" mini"))
+            nets.setdefault(card.year, []).append(family)
     return nets
 
 
