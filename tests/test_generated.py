@@ -292,7 +292,8 @@ def test_a_card_says_the_same_error_as_the_ledger():
 
 
 @pytest.mark.parametrize(
-    "name", ["la-carrera.md", "imagenet-y-el-desafio.py", "2012-alexnet.py", "despues-de-imagenet.py"]
+    "name",
+    ["la-carrera.md", "imagenet-y-el-desafio.py", "2012-alexnet.py", "despues-de-imagenet.py"],
 )
 def test_no_figure_of_the_ledger_is_typed_by_hand(name):
     text = (DOCS / "historia" / name).read_text(encoding="utf-8")

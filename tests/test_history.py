@@ -234,7 +234,8 @@ def test_a_logarithmic_scale_needs_positive_data(values):
 
 def test_the_strong_dots_are_the_ones_of_the_story():
     strong = [
-        circle for circle in svg_of("tarjetas-velocidad").iter("circle")
+        circle
+        for circle in svg_of("tarjetas-velocidad").iter("circle")
         if "ganador" in (circle.get("class") or "")
     ]
     assert len(strong) == 1
@@ -245,9 +246,7 @@ def test_the_strong_dots_are_the_ones_of_the_story():
         expected += [float(row["matrix_tflops"])] if row["matrix_tflops"] else []
     slope = (places[-1] - places[0]) / math.log10(expected[-1] / expected[0])
     for place, value in zip(places, expected, strict=True):
-        assert place == pytest.approx(
-            places[0] + slope * math.log10(value / expected[0]), abs=0.3
-        )
+        assert place == pytest.approx(places[0] + slope * math.log10(value / expected[0]), abs=0.3)
 
 
 def test_each_work_stands_on_its_networks():
@@ -258,9 +257,7 @@ def test_each_work_stands_on_its_networks():
         if text.text in history.BACKBONES
     }
     drawn = [float(circle.get("cx") or 0) for circle in svg.iter("circle")]
-    wanted = [
-        heads[name] for row in history.load("despues") for name in row["backbones"].split()
-    ]
+    wanted = [heads[name] for row in history.load("despues") for name in row["backbones"].split()]
     assert drawn == wanted
 
 
@@ -273,7 +270,9 @@ def test_a_table_has_every_row_with_its_source(book, block):
     for row, line in zip(history.load(book), body, strict=True):
         assert len(line) == len(heads)
         assert next(line.iter("th")).get("scope") == "row"
-        assert {a.get("href") for a in line.iter("a")} >= {url for url in history.sources(row) if url}
+        assert {a.get("href") for a in line.iter("a")} >= {
+            url for url in history.sources(row) if url
+        }
         assert row["evidence"] in "".join(line.itertext())
 
 

@@ -93,7 +93,9 @@ for name, (year, cores, clock) in CARDS.items():
 # %%
 two_cards = 2 * peak(*CARDS["GeForce GTX 580"][1:])
 for real_days in (5, 6):
-    print(f"en {real_days} días: {total / (real_days * 86_400) / two_cards:.0%} del máximo de las dos")
+    print(
+        f"en {real_days} días: {total / (real_days * 86_400) / two_cards:.0%} del máximo de las dos"
+    )
 used = [total / (real_days * 86_400) / two_cards for real_days in (5, 6)]
 assert all(0.2 < share < 0.4 for share in used)
 
@@ -247,6 +249,7 @@ assert 1.5 < training_gb(128) < 3 < training_gb(256)
 # una máquina de vectores de soporte lineal. Al otro, una red pequeña que parte de los píxeles. Las mismas prendas,
 # cada vez más.
 
+
 # %%
 def hog(images):
     """Histogramas de la dirección de los bordes: de (N, 1, 28, 28) a (N, 7·7·9).
@@ -270,12 +273,19 @@ test_labels = test_set.labels.numpy()
 order = torch.randperm(len(train_set), generator=torch.Generator().manual_seed(seed))
 
 
+sizes = (100, 1000, 3000, 10_000)
+
+
 def with_hog(chosen):
     """Acierto en prueba de una SVM lineal sobre HOG."""
     classifier = LinearSVC(C=0.02).fit(train_hog[chosen.numpy()], train_set.labels[chosen].numpy())
     return classifier.score(test_hog, test_labels)
 
 
+by_hand = [with_hog(order[:size]) for size in sizes]
+
+
+# %%
 def with_network(chosen):
     """Acierto en prueba de una LeNet-5 moderna, con más vueltas cuantas menos imágenes hay."""
     part = train_set[chosen]
@@ -284,13 +294,11 @@ def with_network(chosen):
     net = models.create("lenet5_modern", num_classes=10, in_channels=1)
     batches = data.Batches(part, 64, shuffle=True, seed=seed, transform=normalize)
     test_batches = data.Batches(test_set, 500, transform=normalize)
-    epochs = max(5, min(30, 12_000 // len(part)))
+    epochs = max(4, min(30, 12_000 // len(part)))
     training.train(net, batches, [next(iter(test_batches))], epochs=epochs, lr=0.03)
     return training.evaluate(net, test_batches).top1
 
 
-sizes = (100, 300, 1000, 3000, 10_000)
-by_hand = [with_hog(order[:size]) for size in sizes]
 learned = [with_network(order[:size]) for size in sizes]
 print("imágenes   a mano   aprendido")
 for size, hand, net in zip(sizes, by_hand, learned, strict=True):
@@ -300,7 +308,9 @@ for size, hand, net in zip(sizes, by_hand, learned, strict=True):
 with plotting.style():
     figure, axis = plt.subplots(figsize=(5.6, 2.9))
     axis.semilogx(sizes, [100 * each for each in by_hand], "o-", ms=4, label="HOG y SVM")
-    axis.semilogx(sizes, [100 * each for each in learned], "s-", ms=4, label="red, desde los píxeles")
+    axis.semilogx(
+        sizes, [100 * each for each in learned], "s-", ms=4, label="red, desde los píxeles"
+    )
     axis.set(xlabel="imágenes de entrenamiento", ylabel="acierto (%)")
     axis.set_xticks(sizes, [inspection.thousands(size) for size in sizes])
     axis.minorticks_off()
@@ -432,7 +442,7 @@ assert per_trillion["TITAN X"] < per_trillion["GTX 580"] < per_trillion["TITAN Z
 # pesos aprendidos en otra tarea, o un promedio de varias redes. La más barata de probar es el espejo.
 
 # %% tags=["solucion"]
-few = order[:300]
+few = order[:100]
 mirrored = data.Dataset(
     torch.cat([train_set.images[few], train_set.images[few].flip(-1)]),
     train_set.labels[few].repeat(2),
@@ -443,10 +453,10 @@ torch.manual_seed(seed)
 net = models.create("lenet5_modern", num_classes=10, in_channels=1)
 batches = data.Batches(mirrored, 64, shuffle=True, seed=seed, transform=normalize)
 test_batches = data.Batches(test_set, 500, transform=normalize)
-training.train(net, batches, [next(iter(test_batches))], epochs=20, lr=0.03)
+training.train(net, batches, [next(iter(test_batches))], epochs=30, lr=0.03)
 with_mirror = training.evaluate(net, test_batches).top1
-print(f"con 300 imágenes: {learned[1]:.1%}; con ellas y sus espejos: {with_mirror:.1%}")
-assert with_mirror > learned[1] - 0.01
+print(f"con 100 imágenes: {learned[0]:.1%}; con ellas y sus espejos: {with_mirror:.1%}")
+assert with_mirror > learned[0] - 0.02
 
 # %% [markdown]
 # ## Para seguir { #para-seguir }

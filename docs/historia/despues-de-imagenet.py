@@ -430,7 +430,9 @@ assert tuple(small.shape[2:]) == (1, 8)
 # %% tags=["solucion"]
 once = inspection.count_macs(finder, (1, SIDE, SIDE))
 apart = 22 * 22 * inspection.count_macs(net, (1, ITEM, ITEM))
-print(f"de una vez {once / 1e6:.1f} millones; por separado {apart / 1e6:.0f}: {apart / once:.0f} veces")
+print(
+    f"de una vez {once / 1e6:.1f} millones; por separado {apart / 1e6:.0f}: {apart / once:.0f} veces"
+)
 assert apart > 5 * once
 
 # %% [markdown]
@@ -445,7 +447,9 @@ assert apart > 5 * once
 # %% tags=["solucion"]
 truth = test_set.labels
 bags = truth == test_set.classes.index("bolso")
-systematic = torch.where(bags, test_set.classes.index("camisa"), truth)  # quien etiquetó los confunde
+systematic = torch.where(
+    bags, test_set.classes.index("camisa"), truth
+)  # quien etiquetó los confunde
 perfect = (truth == systematic).float().mean().item()
 imitator = (systematic == systematic).float().mean().item()
 print(f"el perfecto saca {perfect:.0%}; el que imita el error, {imitator:.0%}")

@@ -347,13 +347,15 @@ clipped = (logits - logits.quantile(0.7, dim=1, keepdim=True)).relu()  # quedan 
 for name, outputs in {"sana": logits, "con ReLU al final": clipped, "muerta": dead}.items():
     before = top_error_with_ties(outputs, test_set.labels, 5)
     after = top_error(outputs, test_set.labels, 5)
-    print(f"red {name:<18} error top-5: con la cuenta mala {before:6.2%}, con la buena {after:6.2%}")
+    print(
+        f"red {name:<18} error top-5: con la cuenta mala {before:6.2%}, con la buena {after:6.2%}"
+    )
 
 assert top_error_with_ties(logits, test_set.labels, 5) == top_error(logits, test_set.labels, 5)
 assert top_error_with_ties(dead, test_set.labels, 1) == 0  # la red muerta «acierta» siempre
 assert 0.4 < top_error(dead, test_set.labels, 5) < 0.6
-assert top_error_with_ties(clipped, test_set.labels, 5) == 0 < top_error(
-    clipped, test_set.labels, 5
+assert (
+    top_error_with_ties(clipped, test_set.labels, 5) == 0 < top_error(clipped, test_set.labels, 5)
 )
 
 # %% [markdown]
