@@ -110,7 +110,7 @@ assert all(0.2 < share < 0.4 for share in used)
 torch.manual_seed(seed)
 alexnet = models.create("alexnet")
 images, labels = torch.rand(4, 3, 227, 227), torch.randint(1000, (4,))
-for step in range(2):  # el primero calienta
+for _ in range(2):  # el primero calienta
     start = time.perf_counter()
     F.cross_entropy(alexnet(images), labels).backward()
     seconds = time.perf_counter() - start

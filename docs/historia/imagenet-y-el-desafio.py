@@ -264,7 +264,9 @@ with plotting.style():
     axis.legend()
     figure.tight_layout()
 
-assert errors[0] > 8 and errors[2] < errors[0] / 4 and errors[4] < 1
+assert errors[0] > 8
+assert errors[2] < errors[0] / 4
+assert errors[4] < 1
 
 # %% [markdown]
 # Con cinco intentos casi no queda error, y no porque la red sea extraordinaria: es que la pregunta se volvió
