@@ -101,7 +101,7 @@ assert all(0.2 < share < 0.4 for share in used)
 
 # %% [markdown]
 # Entre cinco y seis días: alrededor de un tercio de lo que prometía la caja. Para un código escrito desde cero
-# por una persona es mucho; hay programas de hoy que no llegan.
+# por una persona, es mucho.
 #
 # ¿Y sin tarjeta? Midamos este procesador, con un solo hilo y la misma red. Un paso de entrenamiento con cuatro fotos
 # al azar basta para saber cuántas fotos por segundo da.
@@ -117,7 +117,7 @@ for _ in range(2):  # el primero calienta
 print(f"{4 / seconds:.1f} fotos por segundo: {IMAGES * EPOCHS / (4 / seconds) / 86_400:.0f} días")
 
 # %% [markdown]
-# Y es un procesador de quince años después.
+# Y es un procesador de hoy.
 #
 # ## Por qué una tarjeta de videojuegos { #por-que-una-gpu }
 #
@@ -169,8 +169,8 @@ assert times["one_at_a_time"] > 20 * times["as_one_product"]
 # %% [markdown]
 # La segunda hace exactamente las mismas operaciones que la primera. Solo cambió el orden: en vez de miles de
 # cuentas pequeñas, una multiplicación de matrices grande, que es lo que el hardware sabe hacer rápido. Convertir
-# la convolución en algo que llene la máquina es el trabajo que hizo Alex Krizhevsky en su habitación, y que en
-# 2012 **no se podía instalar**.
+# la convolución en algo que llene la máquina es el trabajo que hizo Alex Krizhevsky, y que en 2012 **no se podía
+# instalar**.
 #
 # ### Sin nada hecho { #sin-nada }
 #
@@ -331,14 +331,14 @@ assert learned[-1] - learned[0] > by_hand[-1] - by_hand[0] + 0.04
 # ## Un año { #un-ano }
 #
 # La costumbre en ciencia es que un resultado así se discuta durante años. Este no se discutió. En la edición de 2013
-# casi todos los de arriba llevaban una red convolucional, y quienes habían ganado en 2010 y en 2011 con sus
-# libros de códigos (*codebooks*) los dejaron. ¿Por qué tan rápido?
+# casi todos los de arriba llevaban una red convolucional, y los libros de códigos (*codebooks*) de los ganadores de
+# 2010 y 2011 desaparecieron. ¿Por qué tan rápido?
 #
 # - **Las respuestas estaban bajo llave.** Nadie pudo haberlas visto. Eso cierra la discusión más larga.
 # - **La distancia era absurda.** Dos años de trabajo de los mejores habían dado {ilsvrc:2010:nec-uiuc - 2011:xrce}.
 #   Esto dio {ilsvrc:2011:xrce - 2012:supervision} de golpe, y ninguna mejora de un vocabulario iba a cerrarla.
 # - **No hacía falta ser quienes eran.** Dos tarjetas que se compraban en una tienda, código publicado, un artículo de
-#   nueve páginas. Un doctorando podía repetirlo en una semana. Y muchos lo hicieron.
+#   nueve páginas. Quien quisiera dudar podía repetirlo. Y muchos lo hicieron.
 # - **Servía para otra cosa.** Los mapas que la red había aprendido, puestos en el lugar de los descriptores de siempre,
 #   mejoraban problemas que no tenían que ver con ImageNet. Eso fue lo que convenció a los que no competían:
 #   lo cuenta [Después de ImageNet](despues-de-imagenet.py).

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Después de ImageNet
 #
-# El concurso acabó en 2017. Nadie lo echó de menos: clasificar mil clases con cinco intentos ya no distinguía un
+# El concurso acabó en 2017. Casi nadie lo echó de menos: clasificar mil clases con cinco intentos ya no distinguía un
 # sistema de otro. Y sin embargo, abre hoy cualquier programa que encuentre peatones, recorte fondos, siga una
 # pelota o le ponga el estilo de Van Gogh a tu foto: dentro, muy probablemente, hay una red de esta historia.
 #
@@ -316,12 +316,12 @@ for size in (100, 1000, 10_000):
 
 # %% [markdown]
 # Con pocas fotos, elegir es hacer trampa sin querer; con muchas, casi no hay premio. En 2019, Recht y sus colegas
-# quisieron saber cuál era el caso de ImageNet. Repitieron el proceso de 2010 paso por paso y reunieron **una prueba
-# nueva**. La exactitud de los modelos cayó entre 11 y 14 puntos.[^recht]
+# quisieron saber cuál era el caso de ImageNet. Repitieron, paso por paso, el proceso con que se hizo la prueba y
+# reunieron **otra nueva**. El acierto de los modelos cayó entre 11 y 14 puntos.[^recht]
 #
 # Parece la confesión del crimen, pero no. Si se hubieran aprendido la prueba, los que más habían exprimido la vieja
-# deberían caer más en la nueva. Pasó al revés: el orden se mantuvo, y cada punto ganado en la vieja valía *más* de
-# un punto en la nueva. Su conclusión: no fue trampa. Las fotos nuevas eran un poco más difíciles, y los modelos
+# deberían caer más en la nueva. Pasó al revés: cada punto ganado en la vieja valía *más* de un punto en la
+# nueva. Su conclusión: no fue trampa. Las fotos nuevas eran un poco más difíciles, y los modelos
 # generalizan peor de lo que creíamos a fotos un poco distintas.
 #
 # ### ¿Y si el que se equivoca es el examen? { #etiquetas }

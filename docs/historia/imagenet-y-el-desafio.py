@@ -50,8 +50,8 @@ for word in ("crane", "cardigan"):
 
 # %% [markdown]
 # Dos clases por palabra, cada una con sus fotos: lo que identifica a una clase es su nodo, no su nombre.
-# (Torchvision rebautizó una de las dos grullas para que no choquen. Los dos *cardigan* siguen ahí, y se
-# distinguen por una mayúscula.)
+# (Torchvision le puso apellido al ave, *crane bird*, para que no choquen. Los dos *cardigan* se distinguen
+# solo por una mayúscula.)
 #
 # ### Qué hay en las mil clases { #clases }
 #
@@ -92,8 +92,8 @@ with plotting.style():
     figure.tight_layout()
 
 # %% [markdown]
-# Más de una de cada diez clases es una raza de perro. Se hizo a propósito, para que hubiera distinciones
-# finas. Verás escrito por todas partes que son **120**. Es la cuenta de
+# Más de una de cada diez clases es una raza de perro. Se hizo a propósito: en 2012 se cambiaron noventa
+# clases por otras tantas razas, para que hubiera distinciones finas.[^russakovsky] Verás escrito por todas partes que son **120**. Es la cuenta de
 # *Stanford Dogs*, un conjunto hecho con fotos de ImageNet que incluye al dingo, al cuón y al licaón:
 # parientes silvestres, no razas, que en la lista aparecen un poco después. Contando lo que hay en las mil
 # clases de 2012, las razas son las que imprimió el programa.
@@ -494,5 +494,6 @@ assert comparable(ilsvrc.find(2012, "supervision"), ilsvrc.find(2012, "isi"))
 # [^deng]: [Deng et al. (2009)](../referencia/bibliografia.md#deng2009).
 # [^vss]: La cifra es de una [presentación previa del
 #     proyecto](https://jov.arvojournals.org/article.aspx?articleid=2135307), en 2009.
+# [^russakovsky]: [Russakovsky et al. (2015)](../referencia/bibliografia.md#russakovsky2015).
 # [^clases]: Lo dice el archivo que acompaña a los datos del desafío;
 #     [Russakovsky et al. (2015)](../referencia/bibliografia.md#russakovsky2015) da los totales.
