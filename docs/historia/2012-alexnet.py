@@ -7,7 +7,8 @@
 # {ilsvrc:2012:supervision:0}.
 #
 # Lo raro no es que alguien ganara. Lo raro es *con qué*: una red convolucional, una idea de los años ochenta
-# que se daba por bonita y pequeña. Si la receta estaba publicada desde 1998, **¿por qué nadie la había
+# que se daba por bonita y pequeña. Leía dígitos mejor que nadie, pero a leer dígitos ya llegaba casi
+# cualquiera. Si la receta estaba publicada desde 1998, **¿por qué nadie la había
 # cocinado antes?** La respuesta se puede calcular, y es lo primero que haremos.
 
 # %%
@@ -124,7 +125,8 @@ print(f"{4 / seconds:.1f} fotos por segundo: {IMAGES * EPOCHS / (4 / seconds) / 
 # Un juego calcula el color de millones de píxeles por segundo, y el color de cada uno no depende del de al lado.
 # Así que la tarjeta no tiene pocos núcleos listos, como un procesador, sino cientos de núcleos tontos que hacen
 # **la misma cuenta a la vez con datos distintos**. Una convolución es justamente eso: la misma suma de productos en
-# cada posición. Escribámosla de tres maneras, de la más ingenua a la que se usa.
+# cada posición. NVIDIA y ATI, los dos fabricantes, llevaban unos años abriendo sus tarjetas al cálculo general
+# (*GPGPU*); hacía falta alguien que las llenara. Escribamos la convolución de tres maneras, de la más ingenua a la que se usa.
 
 # %%
 image = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(seed))
@@ -343,8 +345,11 @@ assert learned[-1] - learned[0] > by_hand[-1] - by_hand[0] + 0.04
 #   mejoraban problemas que no tenían que ver con ImageNet. Eso fue lo que convenció a los que no competían:
 #   lo cuenta [Después de ImageNet](despues-de-imagenet.py).
 #
-# Los otros ingredientes de la red (ReLU, dropout, la aumentación) están probados uno por uno en la
-# [página de AlexNet](../arquitecturas/alexnet.py), y el resto de la competencia, en [la carrera](la-carrera.md).
+# Y una salvedad. El cálculo y los datos no eran lo único que faltaba en los noventa: faltaba también saber
+# entrenar. [Cómo inicializar](../referencia/bibliografia.md#glorot2010) una red honda se entendió en 2010, las ReLU se
+# probaron en esos mismos años y [dropout](../referencia/bibliografia.md#hinton2012) es del verano de 2012. Lo que aporta
+# cada uno está medido en la [página de AlexNet](../arquitecturas/alexnet.py); el resto de la competencia,
+# en [la carrera](la-carrera.md).
 #
 # ## Errores comunes { #errores-comunes }
 #
