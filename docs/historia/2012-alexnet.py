@@ -296,7 +296,7 @@ def with_network(chosen):
     net = models.create("lenet5_modern", num_classes=10, in_channels=1)
     batches = data.Batches(part, 64, shuffle=True, seed=seed, transform=normalize)
     test_batches = data.Batches(test_set, 500, transform=normalize)
-    epochs = max(4, min(30, 12_000 // len(part)))
+    epochs = max(6, min(30, 12_000 // len(part)))
     training.train(net, batches, [next(iter(test_batches))], epochs=epochs, lr=0.03)
     return training.evaluate(net, test_batches).top1
 
