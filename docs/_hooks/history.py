@@ -107,7 +107,7 @@ def card_memories(src_uri: str) -> str:
     ]
     return logdots.figure(
         dots,
-        1,
+        2,
         lambda exponent: f"{10.0**exponent:g} GB",
         "Memoria de cada tarjeta, escala logarítmica:",
         "Memoria de cada tarjeta. La GTX 580 salió con 1.5 GB; las dos de AlexNet eran de una variante "

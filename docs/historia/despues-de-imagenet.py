@@ -189,7 +189,8 @@ with plotting.style():
     for row, column, kind in found_in(maps):
         frame = plt.Rectangle((column, row), ITEM, ITEM, fill=False, color="#e08a3c", linewidth=1.6)
         left.add_patch(frame)
-        left.text(column + 1, row + 6.5, names[kind], color="#ffc48a", fontsize=7.5)
+        tag = {"facecolor": "black", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+        left.text(column + 1, row + 4.5, names[kind], color="#ffc48a", fontsize=7.5, bbox=tag)
     right.imshow(1 - maps[NOTHING], cmap="magma", vmin=0, vmax=1)
     for axis in (left, right):
         axis.set_xticks([])
