@@ -14,6 +14,7 @@ import charts
 import fullsize
 import generated
 import glossary
+import history
 import networks
 import pytest
 from markdown import Markdown
@@ -80,6 +81,14 @@ def test_code_is_left_alone(code):
 def test_a_stray_backtick_does_not_hide_what_follows():
     text = "Un acento ` suelto.\n\n{ilsvrc:2012:supervision} y otro `."
     assert "16.4" in generated.expand(text, "a.md")
+
+
+def test_a_tutorial_carries_its_figures_into_the_script_that_is_downloaded():
+    script = '# El {ilsvrc:2012:supervision}\n# <!-- generado: glosario -->\nprint(f"{2012:>6}")\n'
+    written = generated.figures(script, "historia/a.py")
+    assert written == script.replace("{ilsvrc:2012:supervision}", "16.4\u00a0%")
+    with pytest.raises(PluginError, match=r"historia/a.py: .*supervision"):
+        generated.figures("# {ilsvrc:2012:supervison}", "historia/a.py")
 
 
 def test_a_block_keeps_the_indentation_of_its_line():
@@ -242,6 +251,10 @@ def test_the_timeline_goes_from_lenet_to_senet_and_links_the_nets_that_have_a_pa
     assert "LeNet-5" in items[0]
     assert items[-1].startswith("2017error del ganador: 2.3\u00a0%")
     assert "SENet" in items[-1]
+    families = "LeNet-5 AlexNet ZFNet NiN VGG GoogLeNet All-CNN ResNet ResNeXt DenseNet SENet"
+    names = [node.text for li in figure.iter("li") for node in li.find("span[@class='redes']")]
+    assert set(families.split()) <= set(names)
+    assert len(names) == len(set(names))
     links = {a.text: a.get("href") for a in figure.iter("a")}
     assert links["AlexNet"] == "arquitecturas/alexnet/"
     assert not any("mini" in label or "moderna" in label for label in links)
@@ -279,9 +292,16 @@ def test_a_card_says_the_same_error_as_the_ledger():
 # La página de la carrera
 
 
-def test_no_figure_of_the_ledger_is_typed_by_hand():
-    prose = re.sub(r"\{ilsvrc:[^}]*\}|```.*?```", "", STORY, flags=re.DOTALL)
-    typed = set(re.findall(r"\d+,\d+", prose))
+@pytest.mark.parametrize(
+    "name",
+    ["la-carrera.md", "imagenet-y-el-desafio.py", "2012-alexnet.py", "despues-de-imagenet.py"],
+)
+def test_no_figure_of_the_ledger_is_typed_by_hand(name):
+    text = (DOCS / "historia" / name).read_text(encoding="utf-8")
+    if name.endswith(".py"):
+        text = "".join(line for line in text.splitlines(True) if line.startswith("# "))
+    prose = re.sub(r"\{ilsvrc:[^}]*\}|```.*?```", "", text, flags=re.DOTALL)
+    typed = set(re.findall(r"\d+\.\d+(?=[ \u00a0]%)", prose))
     values = [r.top5_error for r in ilsvrc.results()]
     values += [person.top5_error for person in ilsvrc.human_level()]
     known = {charts.number(value, decimals) for value in values for decimals in (1, 2, 3)}
@@ -424,6 +444,8 @@ def external_links() -> set[str]:
     links |= {card.url for card in CATALOG.values()}
     links |= {row["fuente"] for row in fullsize.theirs()}
     links |= {url for era in eras.ERAS.values() for url in re.findall(r"https?://\S+", era.source)}
+    for book in ("tarjetas", "conjuntos", "despues"):
+        links |= {url for row in history.load(book) for url in history.sources(row) if url}
     for path in [*DOCS.rglob("*.md"), *DOCS.rglob("*.py")]:
         if path.parent.name != "_hooks":
             text = re.sub(r"```.*?```|`[^`\n]+`", "", path.read_text(encoding="utf-8"), flags=re.S)

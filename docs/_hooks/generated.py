@@ -9,6 +9,7 @@ Dentro de bloques de código y de `código` en línea no se toca nada. Un nombre
 el build.
 """
 
+import dataclasses
 import difflib
 import itertools
 import re
@@ -22,6 +23,7 @@ import cards
 import charts
 import fullsize
 import glossary
+import history
 import networks
 import performance
 import recipes
@@ -76,6 +78,15 @@ def expand(markdown: str, src_uri: str) -> str:
         return match[0]
 
     return TOKEN.sub(replace, markdown)
+
+
+def figures(text: str, src_uri: str) -> str:
+    """Un tutorial con sus cifras escritas, para que también las lleven el script y el cuaderno."""
+
+    def replace(match: re.Match[str]) -> str:
+        return expand(match[0], src_uri) if match["figure"] is not None else match[0]
+
+    return TOKEN.sub(replace, text)
 
 
 def block(name: str, src_uri: str) -> str:
@@ -185,9 +196,9 @@ def timeline(src_uri: str) -> str:
     items = []
     for year in sorted({*nets, *winners}):
         winner = winners.get(year)
-        names = [cards.link(card, src_uri) for card in nets.get(year, [])]
+        names = [_name(cards.link(card, src_uri)) for card in nets.get(year, [])]
         if winner and charts.label(winner) not in {card.label for card in nets.get(year, [])}:
-            names.append(f"<span>{escape(charts.label(winner))}</span>")
+            names.append(_name(escape(charts.label(winner))))
         bar = ""
         if winner:
             decimals = 0 if winner.top5_error >= 10 else 1
@@ -209,15 +220,18 @@ def timeline(src_uri: str) -> str:
     )
 
 
+def _name(html: str) -> str:
+    """Cada nombre en su elemento, con enlace o sin él, para que la hoja de estilo los separe."""
+    return html if html.startswith("<a ") else f"<span>{html}</span>"
+
+
 def _nets_by_year() -> dict[int, list[Card]]:
-    """La primera ficha de cada página: la red fiel; las variantes comparten su página."""
-    pages: dict[str, Card] = {}
-    for card in CATALOG.values():
-        if card.page:
-            pages.setdefault(card.page, card)
+    """Una ficha por familia: cada una tiene su mini, que lleva su nombre y su página; y LeNet-5."""
     nets: dict[int, list[Card]] = {}
-    for card in pages.values():
-        nets.setdefault(card.year, []).append(card)
+    for name, card in CATALOG.items():
+        if name == "lenet5" or name.endswith("_mini"):
+            family = dataclasses.replace(card, label=card.label.removesuffix(" mini"))
+            nets.setdefault(card.year, []).append(family)
     return nets
 
 
@@ -239,6 +253,13 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "resumen-recetas": recipes.summary,
     "tabla-completas": fullsize.against_d2l,
     "mejor-mini": fullsize.best,
+    "tarjetas-velocidad": history.card_speeds,
+    "tarjetas-memoria": history.card_memories,
+    "tarjetas-tabla": history.card_table,
+    "conjuntos-grafico": history.dataset_sizes,
+    "conjuntos-tabla": history.dataset_table,
+    "despues-grafico": history.backbone_chart,
+    "despues-tabla": history.backbone_table,
     "glosario": lambda src_uri: glossary.page(),
     **{f"ficha {name}": partial(cards.ficha, name) for name in CATALOG},
 }

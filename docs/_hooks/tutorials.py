@@ -23,6 +23,7 @@ from pathlib import Path
 import cache
 import execution
 import fuente
+import generated
 import jupytext
 import reach
 import rendering
@@ -158,7 +159,7 @@ def is_tutorial(file: File) -> bool:
 
 def prepare(name: str, config: MkDocsConfig) -> Tutorial:
     """Lee un tutorial: lo expande, calcula su clave y busca sus salidas."""
-    text = Path(config.docs_dir, name).read_text(encoding="utf-8")
+    text = generated.figures(Path(config.docs_dir, name).read_text(encoding="utf-8"), name)
     root = package_root()
     try:
         script = fuente.expand(text, name, root)

@@ -72,7 +72,9 @@ for name, (truth, no, yes) in toys.items():
     scratch = halfway(grid, no, yes)
     reused = halfway(inherited(grid), inherited(no), inherited(yes))
     toy_hits[name] = [(answer == truth).sum().item() for answer in (scratch, reused)]
-    print(f"{name:12} desde cero {toy_hits[name][0]} de 25 · con la suma heredada {toy_hits[name][1]}")
+    print(
+        f"{name:12} desde cero {toy_hits[name][0]} de 25 · con la suma heredada {toy_hits[name][1]}"
+    )
 assert toy_hits == {"x₁ + x₂ > 3": [18, 25], "x₁ > x₂": [25, 15]}
 
 # %% alt="Dos cuadrículas de cinco por cinco puntos, con los sí rellenos y los no huecos y los dos ejemplos rodeados por un cuadrado. A la izquierda, los sí ocupan el triángulo de arriba a la derecha: el corte desde cero es una recta horizontal que deja puntos del lado malo, y el heredado es la diagonal que los separa todos. A la derecha, los sí están bajo la otra diagonal: el corte desde cero la sigue, y no hay corte heredado." caption="Los mismos dos ejemplos por tarea. A la izquierda la herencia acierta donde desde cero no se puede; a la derecha no hay manera de cortar con ella."
@@ -81,7 +83,9 @@ with plotting.style():
     for axis, (name, (truth, no, yes)) in zip(axes, toys.items(), strict=True):
         for side, face in ((truth, plotting.PALETTE[0]), (~truth, "none")):
             axis.scatter(*grid[side].T, s=46, facecolors=face, edgecolors=plotting.PALETTE[0])
-        axis.scatter(*torch.stack([no, yes]).T, s=150, marker="s", facecolors="none", edgecolors=plotting.INK)
+        axis.scatter(
+            *torch.stack([no, yes]).T, s=150, marker="s", facecolors="none", edgecolors=plotting.INK
+        )
         axis.set(title=f"sí: {name}", xlabel="x₁", xlim=(-0.5, 4.5), ylim=(-0.5, 4.5))
     axes[0].axhline(2, color=plotting.PALETTE[1], linestyle="--", label="desde cero")
     axes[0].axline((0, 3), slope=-1, color=plotting.PALETTE[2], label="heredado")
@@ -583,7 +587,9 @@ for name in ("antes", "después"):
     for _ in range(STEPS // len(batches)):
         loss, _ = training.train_one_epoch(heir, batches, optimizer)
     order[name] = top1(heir)
-    print(f"optimizador creado {name:8} de cambiar la cabeza: pérdida {loss:.3f}, {order[name]:.1f} %")
+    print(
+        f"optimizador creado {name:8} de cambiar la cabeza: pérdida {loss:.3f}, {order[name]:.1f} %"
+    )
 
 assert order["antes"] < 40 < order["después"]
 
@@ -677,7 +683,9 @@ for each in seeds:
     patient.append(top1(net))
     augmented.append(top1(fit(from_scratch(each), photos, each, transform=move)))
 print(f"desde cero {mean['desde cero', 10]:.1f}, el doble de pasos {statistics.mean(patient):.1f}")
-print(f"desde cero, moviendo {statistics.mean(augmented):.1f}; ajuste fino {mean['ajuste fino', 10]:.1f}")
+print(
+    f"desde cero, moviendo {statistics.mean(augmented):.1f}; ajuste fino {mean['ajuste fino', 10]:.1f}"
+)
 
 # %% [markdown]
 # ## Para seguir
