@@ -630,11 +630,11 @@ asked = (test_set.images.float() / 255).flatten(1)
 nearest = torch.cdist(asked, known).argmin(1)
 copied = (train_set.labels[nearest] == test_set.labels).float().mean().item()
 print(f"vecino más cercano: {copied:.1%} · píxeles con pesos: {table['píxeles'][-1]:.1%}")
-assert abs(copied - table["píxeles"][-1]) < 0.05
+assert table["píxeles"][-1] - 0.07 < copied < table["píxeles"][-1]
 
 # %% [markdown] tags=["solucion"]
-# Quedan muy cerca. No aprende nada: guarda todos los ejemplos y los recorre enteros con cada pregunta. La regla con
-# pesos resume los mismos ejemplos en 7850 números y contesta con diez sumas.
+# Queda algo por debajo, y no lejos, para no haber aprendido nada: guarda todos los ejemplos y los recorre enteros con cada
+# pregunta. La regla con pesos resume los mismos ejemplos en 7850 números y contesta con diez sumas.
 #
 # ## Para seguir { #para-seguir }
 #
