@@ -27,7 +27,10 @@
 import math
 
 import torch
+from torch import nn
 from torch.nn import functional as F
+
+from cnnhistory.training import evaluate, train
 
 x = torch.tensor([1.0, 2.0])
 W = torch.tensor([[0.0, 1.0], [-1.0, 1.0], [1.0, -1.0]], requires_grad=True)
@@ -125,7 +128,12 @@ assert abs(by_hand.sum().item()) < 1e-6
 with torch.no_grad():
     after = (W - 0.1 * W.grad) @ x + (b - 0.1 * b.grad)
     new_loss = F.cross_entropy(after[None], torch.tensor([label])).item()
-print("logits:", [round(value, 2) for value in z.tolist()], "→", [round(value, 2) for value in after.tolist()])
+print(
+    "logits:",
+    [round(value, 2) for value in z.tolist()],
+    "→",
+    [round(value, 2) for value in after.tolist()],
+)
 print(f"pérdida: {loss.item():.2f} → {new_loss:.2f}")
 
 assert new_loss < loss.item() - 0.3
@@ -165,7 +173,9 @@ for epoch in range(1, 11):
         validated = (rows(val_set) @ weights.T + biases).argmax(1) == val_set.labels
         print(f"época {epoch:2}: acierto en validación {validated.float().mean():.1%}")
 
-hand_made = ((rows(test_set) @ weights.T + biases).argmax(1) == test_set.labels).float().mean().item()
+hand_made = (
+    ((rows(test_set) @ weights.T + biases).argmax(1) == test_set.labels).float().mean().item()
+)
 print(f"prueba: {hand_made:.1%}")
 assert 0.78 < hand_made < 0.88
 
@@ -177,17 +187,15 @@ assert 0.78 < hand_made < 0.88
 from cnnhistory.models.small_cnn import SoftmaxRegression
 
 # %%
-from torch import nn
-
-from cnnhistory.training import evaluate, train
-
 normalize = data.normalization(train_set)
 
 
 def fit(net, lr, dataset=train_set, epochs=4, transform=normalize, shuffle=True):
     """Entrena la red con la receta del sitio."""
     batches = data.Batches(dataset, 128, shuffle=shuffle, seed=SEED, transform=transform)
-    return train(net, batches, data.Batches(val_set, 500, transform=transform), epochs=epochs, lr=lr)
+    return train(
+        net, batches, data.Batches(val_set, 500, transform=transform), epochs=epochs, lr=lr
+    )
 
 
 def accuracy(net, dataset=test_set, transform=normalize):
@@ -219,7 +227,13 @@ from matplotlib.colors import LinearSegmentedColormap
 
 templates = weights.view(10, 28, 28)
 faded = LinearSegmentedColormap.from_list(
-    "", [plotting.PALETTE[1], plotting.PALETTE[1] + "00", plotting.PALETTE[0] + "00", plotting.PALETTE[0]]
+    "",
+    [
+        plotting.PALETTE[1],
+        plotting.PALETTE[1] + "00",
+        plotting.PALETTE[0] + "00",
+        plotting.PALETTE[0],
+    ],
 )
 with plotting.style():
     figure, axes = plt.subplots(2, 5, figsize=(7, 3.2))
@@ -284,7 +298,9 @@ def contenders(side):
     return {
         "píxeles": (nn.Sequential(nn.Flatten(), nn.Linear(side**2, 10)), 0.01),
         "densa oculta": (
-            nn.Sequential(nn.Flatten(), nn.Linear(side**2, hidden), nn.ReLU(), nn.Linear(hidden, 10)),
+            nn.Sequential(
+                nn.Flatten(), nn.Linear(side**2, hidden), nn.ReLU(), nn.Linear(hidden, 10)
+            ),
             0.02,
         ),
         "una convolución": (convolution, 0.02),
@@ -308,12 +324,13 @@ for name, epochs in (("dígitos de 8×8", 15), ("Fashion-MNIST mini", 3)):
 result = {key: tested for key, (_, _, tested) in trained.items()}
 for name in ("dígitos de 8×8", "Fashion-MNIST mini"):
     assert result[name, "una convolución"] > result[name, "píxeles"] + 0.01
-    assert result[name, "una convolución"] > result[name, "densa oculta"] - 0.005
+    assert result[name, "una convolución"] > result[name, "densa oculta"] - 0.01
+assert result["dígitos de 8×8", "densa oculta"] > result["dígitos de 8×8", "píxeles"] + 0.008
 
 # %% [markdown]
-# La convolución gana a los píxeles en los dos conjuntos, como en los cursos. Pero mira el control: con los dígitos, **casi toda
-# la ganancia la da ya la capa densa oculta**; con la ropa, una parte. El experimento famoso mide dos cosas mezcladas, tener dos
-# capas y tener ventanas, y no es lo que se suele decir al enseñarlo.
+# La convolución gana a los píxeles en los dos conjuntos, como en los cursos. Pero mira el control: con los dígitos, **buena parte
+# de la ganancia la da ya la capa densa oculta**. El experimento famoso mide dos cosas mezcladas, tener dos capas y tener ventanas, y
+# no es lo que se suele decir al enseñarlo.
 #
 # Entonces, ¿qué tiene de especial la convolución? Para verlo hay que salir de las imágenes centradas.
 #
@@ -338,7 +355,10 @@ for kind in ("píxeles", "densa oculta", "una convolución"):
     net = trained["Fashion-MNIST mini", kind][0]
     curves[kind] = [accuracy(net, test_set[:1000], scale)]
     for k in range(1, 5):
-        ways = [accuracy(net, test_set[:1000], moved(*way)) for way in ((k, 0), (-k, 0), (0, k), (0, -k))]
+        ways = [
+            accuracy(net, test_set[:1000], moved(*way))
+            for way in ((k, 0), (-k, 0), (0, k), (0, -k))
+        ]
         curves[kind].append(sum(ways) / 4)
     print(f"{kind:<17}", "  ".join(f"{value:.1%}" for value in curves[kind]))
 
@@ -381,7 +401,11 @@ def half_negative(images):
 two_faces = {}
 for name, net, lr in (
     ("píxeles", nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), 0.01),
-    ("densa oculta", nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)), 0.03),
+    (
+        "densa oculta",
+        nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)),
+        0.03,
+    ),
 ):
     fit(net, lr, transform=half_negative)
     two_faces[name] = accuracy(net, transform=half_negative)
@@ -491,7 +515,9 @@ for name, shuffle in (("barajando", True), ("sin barajar", False)):
     torch.manual_seed(SEED)
     net = SoftmaxRegression()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.02)
-    for images, labels in data.Batches(ordered, 128, shuffle=shuffle, seed=SEED, transform=normalize):
+    for images, labels in data.Batches(
+        ordered, 128, shuffle=shuffle, seed=SEED, transform=normalize
+    ):
         optimizer.zero_grad()
         F.cross_entropy(net(images), labels).backward()
         optimizer.step()
@@ -513,7 +539,12 @@ assert unshuffled["barajando"] > unshuffled["sin barajar"] + 0.15
 # %% tags=["solucion"]
 simple = torch.tensor([6.0, 3.0, 1.0]).log().requires_grad_()
 F.cross_entropy(simple[None], torch.tensor([0])).backward()
-print("probabilidades:", F.softmax(simple.detach() + 5, dim=0).tolist(), "· gradiente:", simple.grad.tolist())
+print(
+    "probabilidades:",
+    F.softmax(simple.detach() + 5, dim=0).tolist(),
+    "· gradiente:",
+    simple.grad.tolist(),
+)
 assert torch.allclose(F.softmax(simple.detach() + 5, dim=0), torch.tensor([0.6, 0.3, 0.1]))
 assert torch.allclose(simple.grad, torch.tensor([-0.4, 0.3, 0.1]), atol=1e-6)
 
@@ -540,7 +571,9 @@ assert torch.allclose(torch.tensor(slopes), by_hand, atol=1e-3)
 # %% tags=["solucion"]
 for inputs_count in (3072, 57_600):
     total = (inputs_count * 32 + 32) + (32 * 10 + 10)
-    print(f"{inspection.thousands(inputs_count)} entradas: {inspection.thousands(total)} parámetros")
+    print(
+        f"{inspection.thousands(inputs_count)} entradas: {inspection.thousands(total)} parámetros"
+    )
 assert 57_600 * 32 + 32 == 1_843_232
 assert 32 * 10 + 10 == 330
 
@@ -554,7 +587,10 @@ assert 32 * 10 + 10 == 330
 order = torch.randperm(784, generator=torch.Generator().manual_seed(SEED))
 final = []
 for arrange in (torch.arange(784), order):
-    learned_weights, inputs = torch.zeros(10, 784, dtype=torch.float64), rows(train_set)[:, arrange].double()
+    learned_weights, inputs = (
+        torch.zeros(10, 784, dtype=torch.float64),
+        rows(train_set)[:, arrange].double(),
+    )
     for batch in torch.arange(len(inputs)).split(128):
         error = F.softmax(inputs[batch] @ learned_weights.T, dim=1) - truth[batch]
         learned_weights -= 0.1 * error.T @ inputs[batch] / len(batch)

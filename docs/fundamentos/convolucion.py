@@ -69,17 +69,39 @@ from cnnhistory import plotting
 
 def draw_grid(axis, values, color=plotting.INK, marked=(), small=None):
     """Una tabla de números; las casillas de `marked` se resaltan y `small` va en pequeño."""
-    for (row, column), value in zip(torch.cartesian_prod(*map(torch.arange, values.shape)).tolist(), values.flatten().tolist(), strict=True):
+    for (row, column), value in zip(
+        torch.cartesian_prod(*map(torch.arange, values.shape)).tolist(),
+        values.flatten().tolist(),
+        strict=True,
+    ):
         chosen = (row, column) in marked
         axis.add_patch(
-            plt.Rectangle((column, row), 1, 1, facecolor=color if chosen else "none", alpha=0.25 if chosen else 1, linewidth=0)
+            plt.Rectangle(
+                (column, row),
+                1,
+                1,
+                facecolor=color if chosen else "none",
+                alpha=0.25 if chosen else 1,
+                linewidth=0,
+            )
         )
-        axis.add_patch(plt.Rectangle((column, row), 1, 1, fill=False, edgecolor=plotting.INK, linewidth=0.6))
+        axis.add_patch(
+            plt.Rectangle((column, row), 1, 1, fill=False, edgecolor=plotting.INK, linewidth=0.6)
+        )
         axis.text(column + 0.45, row + 0.5, f"{value:g}", ha="center", va="center", size=9)
         if small is not None and chosen:
             top, left = min(marked)
-            axis.text(column + 0.97, row + 0.95, f"×{small[row - top, column - left]}", ha="right", va="bottom", size=5)
-    axis.set(xlim=(-0.05, values.shape[1] + 0.05), ylim=(values.shape[0] + 0.05, -0.05), aspect="equal")
+            axis.text(
+                column + 0.97,
+                row + 0.95,
+                f"×{small[row - top, column - left]}",
+                ha="right",
+                va="bottom",
+                size=5,
+            )
+    axis.set(
+        xlim=(-0.05, values.shape[1] + 0.05), ylim=(values.shape[0] + 0.05, -0.05), aspect="equal"
+    )
     axis.axis("off")
 
 
@@ -173,19 +195,25 @@ assert sharpened.shape == patch.shape
 # ## Saltar y separar: paso y dilatación { #paso }
 #
 # El filtro no tiene que avanzar de uno en uno. El **paso** (*stride*) es cuánto avanza: con paso 2 se salta un lugar de cada dos y
-# el mapa mide la mitad. La **dilatación** (*dilation*) separa los números del filtro: con dilatación 2 deja un hueco entre cada dos,
+# el mapa mide más o menos la mitad. La **dilatación** (*dilation*) separa los números del filtro: con dilatación 2 deja un hueco entre cada dos,
 # así que 3×3 números abarcan 5×5 píxeles.
 
 # %% tags=["oculto"] alt="Tres cuadrículas de 7 por 7. En la primera, con paso 1, la primera ventana de 3 por 3 y la segunda se enciman en dos columnas. En la segunda, con paso 2, se enciman en una. En la tercera, con dilatación 2, los nueve puntos del filtro están separados por un hueco y abarcan 5 por 5." caption="La primera posición del filtro (cuadros azules) y la segunda (círculos naranjas)."
 with plotting.style():
     figure, axes = plt.subplots(1, 3, figsize=(7, 2.6))
-    for axis, (title, stride, dilation) in zip(axes, (("paso 1", 1, 1), ("paso 2", 2, 1), ("dilatación 2", 1, 2)), strict=True):
+    for axis, (title, stride, dilation) in zip(
+        axes, (("paso 1", 1, 1), ("paso 2", 2, 1), ("dilatación 2", 1, 2)), strict=True
+    ):
         for line in range(8):
             axis.plot([0, 7], [line, line], color=plotting.INK, linewidth=0.5)
             axis.plot([line, line], [0, 7], color=plotting.INK, linewidth=0.5)
         for row in range(0, 3 * dilation, dilation):
             for column in range(0, 3 * dilation, dilation):
-                axis.add_patch(plt.Rectangle((column, row), 1, 1, color=plotting.PALETTE[0], alpha=0.35, linewidth=0))
+                axis.add_patch(
+                    plt.Rectangle(
+                        (column, row), 1, 1, color=plotting.PALETTE[0], alpha=0.35, linewidth=0
+                    )
+                )
                 axis.plot(column + stride + 0.5, row + 0.5, "o", color=plotting.PALETTE[1], ms=6)
         axis.set(title=title, xlim=(-0.1, 7.1), ylim=(7.1, -0.1), aspect="equal")
         axis.axis("off")
@@ -291,7 +319,9 @@ with plotting.style():
     axis.spines[:].set_visible(True)
     figure.tight_layout()
 
-print("pesos:", matrix.numel(), "· distintos de cero:", (matrix > 0).sum().item(), "· diferentes: 9")
+print(
+    "pesos:", matrix.numel(), "· distintos de cero:", (matrix > 0).sum().item(), "· diferentes: 9"
+)
 assert (matrix > 0).sum() == 81
 assert torch.equal(matrix.unique(), torch.arange(10))
 binary = (matrix == 0).logical_not() * saltire.flatten()[(matrix - 1).clamp(min=0)]
@@ -338,11 +368,16 @@ from itertools import product
 
 images = torch.randn(2, 4, 9, 8, generator=generator)
 checked, worst = 0, 0.0
-for side, stride, padding, dilation, groups in product((1, 3), (1, 2, 3), (0, 1, 2), (1, 2), (1, 2, 4)):
+for side, stride, padding, dilation, groups in product(
+    (1, 3), (1, 2, 3), (0, 1, 2), (1, 2), (1, 2, 4)
+):
     weight = torch.randn(4, 4 // groups, side, side, generator=generator)
     bias = torch.randn(4, generator=generator)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    mine, theirs = convolve(images, weight, bias, **options), F.conv2d(images, weight, bias, **options)
+    mine, theirs = (
+        convolve(images, weight, bias, **options),
+        F.conv2d(images, weight, bias, **options),
+    )
     worst = max(worst, (mine - theirs).abs().max().item())
     expected = [output_side(n, side, stride, padding, dilation) for n in (9, 8)]
     assert list(theirs.shape[2:]) == list(mine.shape[2:]) == expected
@@ -368,7 +403,10 @@ correlation = F.conv2d(row[None, None].float(), ramp[None, None].float())[0, 0].
 convolution = torch.tensor(convolve2d(row, ramp, mode="valid"))
 print("PyTorch (correlación):      ", correlation[0].tolist())
 print("SciPy (convolución):        ", convolution[0].tolist())
-print("PyTorch, con filtro al revés:", F.conv2d(row[None, None].float(), ramp.flip(1)[None, None].float())[0, 0, 0].int().tolist())
+print(
+    "PyTorch, con filtro al revés:",
+    F.conv2d(row[None, None].float(), ramp.flip(1)[None, None].float())[0, 0, 0].int().tolist(),
+)
 
 assert correlation[0].tolist() == [27, 18, 9]
 assert convolution[0].tolist() == [9, 18, 27]
@@ -395,13 +433,16 @@ for name, kernel in filters.items():
     low, high = (0, 255) if kernel.sum() > 0.5 else (-120, 120)
     answers.append((255 * (answer - low) / (high - low)).clamp(0, 255).to(torch.uint8))
     flat = F.conv2d(torch.full((1, 1, 9, 9), 100.0), kernel[None, None].float())
-    print(f"{name:<26} sus números suman {kernel.sum().item():.0f}; sobre un gris liso de 100 contesta {flat.mean().item():.0f}")
+    print(
+        f"{name:<26} sus números suman {kernel.sum().item():.0f}; sobre un gris liso de 100 contesta {flat.mean().item():.0f}"
+    )
     assert torch.allclose(flat, torch.tensor(100.0 * kernel.sum().item()), atol=1e-3)
 plotting.image_grid(torch.stack(answers), titles=list(filters), columns=3, size=2)
 
 # %% [markdown]
 # Estos los escribió una persona. Una red no recibe ninguno: empieza con números al azar y el entrenamiento los va moviendo, como a
-# los pesos de la capa densa. Con fotos, los de la primera capa acaban pareciéndose a estos.
+# los pesos de la capa densa. Con fotos, los de la primera capa acaban pareciéndose a estos: bordes en varias direcciones y manchas de
+# color.[^filtros]
 #
 # ## Lo que promete: si la imagen se mueve, la respuesta se mueve { #equivarianza }
 #
@@ -416,7 +457,9 @@ kernel = torch.randn(1, 1, 3, 3, generator=generator)
 def mismatches(shift, stride=1, padding=0):
     """Dónde difieren el mapa de la foto movida y el mapa movido, que solo se comparan donde ambos existen."""
     here, there = gray[..., 64:192, 64:192], gray[..., 64:192, 64 + shift : 192 + shift]
-    first, second = (F.conv2d(crop, kernel, stride=stride, padding=padding)[0, 0] for crop in (here, there))
+    first, second = (
+        F.conv2d(crop, kernel, stride=stride, padding=padding)[0, 0] for crop in (here, there)
+    )
     step = shift // stride
     return (first[:, step:] - second[:, : second.shape[1] - step]).abs() > 0.5
 
@@ -450,8 +493,9 @@ with plotting.style():
 # - **Con paso mayor que 1.** Solo vale para movimientos múltiplos del paso. Con los otros, el filtro cae en píxeles que antes se
 #   saltaba.
 #
-# Y no confundas: el mapa *se mueve con* la imagen. Que la respuesta final *no cambie*, la **invarianza** (*invariance*), es otra cosa, y
-# de ella se encarga la página siguiente.
+# Y no confundas: el mapa *se mueve con* la imagen. Que la respuesta final *no cambie* es otra cosa, la **invarianza** (*invariance*). Al
+# principio de esta página hicimos las dos sin decirlo: el mapa del aspa se movía con ella, y tomar *el mayor* de sus valores la volvió
+# insensible al lugar. Ese segundo paso tiene nombre, *pooling*, y es la página que sigue.
 #
 # ## Cuánto ve un solo número: el campo receptivo { #campo-receptivo }
 #
@@ -504,7 +548,7 @@ assert reached == [layer.receptive_field for layer in table] == [3, 5, 7, 11]
 #
 # $$ \underbrace{30 \cdot 30}_{\text{lugares}} \cdot \underbrace{64}_{\text{filtros}} \cdot \underbrace{3 \cdot 3 \cdot 3}_{\text{pesos}} = 1\,555\,200 $$
 #
-# Casi mil veces más MAC que parámetros. En una capa densa son casi iguales, porque cada peso trabaja una sola vez.
+# Cientos de veces más MAC que parámetros. En una capa densa son casi iguales, porque cada peso trabaja una sola vez.
 
 # %% tags=["tiempos"]
 import time
@@ -518,7 +562,9 @@ with torch.inference_mode():
         start = time.perf_counter()
         function(batch, layer.weight, layer.bias)
         seconds[name] = time.perf_counter() - start
-        print(f"{name:<12}{1000 * seconds[name]:9.2f} ms   {macs / seconds[name] / 1e6:9.1f} millones de MAC por segundo")
+        print(
+            f"{name:<12}{1000 * seconds[name]:9.2f} ms   {macs / seconds[name] / 1e6:9.1f} millones de MAC por segundo"
+        )
 
 assert seconds["con bucles"] > 20 * seconds["PyTorch"]
 
@@ -605,7 +651,10 @@ assert "Kernel size can't be greater" in message
 # filtro:
 
 # %%
-for name, side, channels, kernels in (("la de 3×3, 3 → 64", 3, 3, 64), ("una de 5×5, 32 → 64", 5, 32, 64)):
+for name, side, channels, kernels in (
+    ("la de 3×3, 3 → 64", 3, 3, 64),
+    ("una de 5×5, 32 → 64", 5, 32, 64),
+):
     wrong = side * side * (channels + 1) * kernels
     right = side * side * channels * kernels + kernels
     real = inspection.count_parameters(nn.Conv2d(channels, kernels, side))
@@ -620,7 +669,12 @@ for name, side, channels, kernels in (("la de 3×3, 3 → 64", 3, 3, 64), ("una 
 
 # %% tags=["solucion"]
 print("esquina:", 5 * 130 - 134 - 95)
-print("relleno 1:", output_side(5, 3, padding=1), "· y paso 2:", output_side(5, 3, stride=2, padding=1))
+print(
+    "relleno 1:",
+    output_side(5, 3, padding=1),
+    "· y paso 2:",
+    output_side(5, 3, stride=2, padding=1),
+)
 assert sharpened[4, 4] == 5 * 130 - 134 - 95 == 421
 assert output_side(5, 3, padding=1) == 5
 assert output_side(5, 3, stride=2, padding=1) == 3
@@ -645,7 +699,9 @@ square = torch.full((1, 1, 5, 5), 1 / 25)
 across, down = torch.full((1, 1, 1, 5), 1 / 5), torch.full((1, 1, 5, 1), 1 / 5)
 at_once, twice = F.conv2d(gray, square), F.conv2d(F.conv2d(gray, across), down)
 ranks = {name: torch.linalg.matrix_rank(kernel.float()).item() for name, kernel in filters.items()}
-print("mismo resultado:", torch.allclose(at_once, twice, atol=1e-2), "· multiplicaciones: 25 y", 5 + 5)
+print(
+    "mismo resultado:", torch.allclose(at_once, twice, atol=1e-2), "· multiplicaciones: 25 y", 5 + 5
+)
 print("se pueden partir:", [name for name, rank in ranks.items() if rank == 1])
 assert torch.allclose(at_once, twice, atol=1e-2)
 assert ranks["enfocar"] > 1
@@ -670,7 +726,9 @@ def convolve_at_once(images, weight, bias, stride=1, padding=0):
 weight, bias = torch.randn(6, 4, 3, 3, generator=generator), torch.randn(6, generator=generator)
 for stride, padding in product((1, 2), (0, 1)):
     expected = F.conv2d(images, weight, bias, stride=stride, padding=padding)
-    assert torch.allclose(convolve_at_once(images, weight, bias, stride, padding), expected, atol=1e-4)
+    assert torch.allclose(
+        convolve_at_once(images, weight, bias, stride, padding), expected, atol=1e-4
+    )
 copies = F.unfold(images, 3, padding=1).numel() / images.numel()
 print(f"igual que PyTorch; a cambio, cada píxel se copia {copies:.0f} veces")
 assert copies == 9
@@ -711,3 +769,6 @@ assert torch.allclose(secret.detach()[0, 0], sharpen.float(), atol=0.1)
 # - [LeCun y otros (1989)](../referencia/bibliografia.md#lecun1989): filtros aprendidos, y no escritos, para leer códigos postales.
 # - [Krizhevsky, Sutskever y Hinton (2012)](../referencia/bibliografia.md#krizhevsky2012): los números de AlexNet.
 # - [Simonyan y Zisserman (2014)](../referencia/bibliografia.md#simonyan2014): apilar filtros de 3×3.
+#
+# [^filtros]: Los 96 de la primera capa de AlexNet están dibujados en la figura 3 de
+#     [Krizhevsky, Sutskever y Hinton (2012)](../referencia/bibliografia.md#krizhevsky2012).

@@ -158,7 +158,9 @@ for total in (1000, 10_000, 1_000_000):
         margins[total, shares[-1]] = 2 * (0.9 * 0.1 / test) ** 0.5
         name = "/".join(str(share) for share in shares if share)
         numbers = "".join(f"{inspection.thousands(n):>9}" for n in (training, validation, test))
-        print(f"{inspection.thousands(total):>9}  {name:<9}{numbers}   {margins[total, shares[-1]]:.1%}")
+        print(
+            f"{inspection.thousands(total):>9}  {name:<9}{numbers}   {margins[total, shares[-1]]:.1%}"
+        )
 
 assert 1_000_000 * 98 // 100 == 980_000
 assert margins[1000, 1] > 0.18  # diez imágenes: no mide nada
@@ -198,7 +200,9 @@ with plotting.style():
                 scores.append((copied == digit_labels[group]).float().mean().item())
         measured, true = torch.tensor(measured), torch.tensor(true)
         spread[name] = measured.std().item(), true.mean().item()
-        print(f"{name:<9} medido: {measured.mean():.1%} ± {measured.std():.1%} · verdadero: {true.mean():.1%}")
+        print(
+            f"{name:<9} medido: {measured.mean():.1%} ± {measured.std():.1%} · verdadero: {true.mean():.1%}"
+        )
         jitter = column + 0.5 * (torch.rand(200, generator=generator) - 0.5)
         axis.plot(jitter, 100 * measured, ".", ms=3, alpha=0.6, color=plotting.PALETTE[column])
         axis.hlines(100 * true.mean(), column - 0.35, column + 0.35, color=plotting.INK)
@@ -394,7 +398,9 @@ for _ in range(100):
     differences.append(both_accuracies[1] - both_accuracies[0])
 differences = torch.tensor(differences)
 error = differences.std() / 10  # el error estándar de un promedio de cien
-print(f"lo que infla: {100 * differences.mean():+.2f} puntos, con un error estándar de {100 * error:.2f}")
+print(
+    f"lo que infla: {100 * differences.mean():+.2f} puntos, con un error estándar de {100 * error:.2f}"
+)
 
 assert abs(differences.mean()) < 0.005
 
@@ -424,7 +430,9 @@ for _ in range(200):
     answers = (F.pad(test_pixels[:, chosen], (0, 1), value=1.0) @ solution).argmax(1)
     variant_hits.append((answers == test_set.labels).float())
 variant_hits = torch.stack(variant_hits)  # (200 variantes, 2000 imágenes)
-print(f"las variantes aciertan, de verdad, entre {variant_hits.mean(1).min():.1%} y {variant_hits.mean(1).max():.1%}")
+print(
+    f"las variantes aciertan, de verdad, entre {variant_hits.mean(1).min():.1%} y {variant_hits.mean(1).max():.1%}"
+)
 
 tried = (1, 2, 5, 10, 20, 50, 100, 200)
 claimed, real = torch.zeros(len(tried)), torch.zeros(len(tried))
@@ -448,13 +456,17 @@ with plotting.style():
     axis.legend()
     figure.tight_layout()
 for count, before, after in zip(tried, claimed, real, strict=True):
-    print(f"{count:>4} variantes: dice {before:.1%}, acierta {after:.1%}, de más {100 * (before - after):.1f} puntos")
+    print(
+        f"{count:>4} variantes: dice {before:.1%}, acierta {after:.1%}, de más {100 * (before - after):.1f} puntos"
+    )
 
 inflation = claimed - real
 assert abs(inflation[0]) < 0.015
 assert inflation[-1] > 0.04
 assert inflation[-1] > inflation[3] > inflation[0]
-assert real[-1] > real[0] + 0.008  # elegir sirve; lo que no sirve es creerle a la medida con que se eligió
+assert (
+    real[-1] > real[0] + 0.008
+)  # elegir sirve; lo que no sirve es creerle a la medida con que se eligió
 
 # %% [markdown]
 # Se llama **la maldición del ganador** (*winner's curse*). Elegir sirvió: la elegida es mejor que una al azar. Lo que no
@@ -474,7 +486,9 @@ for _ in range(300):
     row = variant_hits[winner]
     gaps.append((row[val].mean() - row[fresh].mean(), row[test].mean() - row[fresh].mean()))
 val_gap, test_gap = torch.tensor(gaps).mean(0).tolist()
-print(f"de más, según la validación: {100 * val_gap:+.1f} puntos · según la prueba: {100 * test_gap:+.1f}")
+print(
+    f"de más, según la validación: {100 * val_gap:+.1f} puntos · según la prueba: {100 * test_gap:+.1f}"
+)
 
 assert val_gap > 0.04
 assert abs(test_gap) < 0.01
@@ -511,9 +525,9 @@ assert fair_score > 0.8
 #
 # ### Parar cuando la prueba sale bien
 #
-# «Entrené hasta que la prueba dejó de mejorar.» Es elegir con la prueba, con otro nombre: las variantes son las épocas.
-# Lo mismo vale para la tasa de aprendizaje, la semilla o las imágenes que «estaban mal etiquetadas» y se quitaron *de la
-# prueba* después de ver que fallaban.
+# «Lo dejé aprender hasta que la prueba dejó de mejorar.» Es elegir con la prueba, con otro nombre. Lo mismo vale para cualquier
+# ajuste que se decida mirándola, y para una costumbre peor: quitar *de la prueba* las imágenes «raras», después de ver cuáles
+# fallaban.
 
 # %%
 generator = torch.Generator().manual_seed(SEED)
@@ -524,7 +538,9 @@ for _ in range(200):
     dropped = wrong[: len(wrong) // 4]  # «estas eran raras»: una de cada cuatro que falló
     kept = len(order) - len(dropped)
     pruned.append((correct[order].sum().item() / kept) - correct[order].mean().item())
-print(f"quitar una de cada cuatro que falló: +{100 * sum(pruned) / len(pruned):.1f} puntos, sin aprender nada")
+print(
+    f"quitar una de cada cuatro que falló: +{100 * sum(pruned) / len(pruned):.1f} puntos, sin aprender nada"
+)
 
 assert sum(pruned) / len(pruned) > 0.02
 
@@ -599,7 +615,9 @@ assert crossed < 0.75 * single
 # %% tags=["solucion"]
 generator = torch.Generator().manual_seed(SEED)
 hidden = torch.randperm(len(test_set), generator=generator)[:20]
-suspicious = torch.cat([flat(train_set.images[:3000]), (flat(test_set.images[hidden]) * 0.95) + 0.02])
+suspicious = torch.cat(
+    [flat(train_set.images[:3000]), (flat(test_set.images[hidden]) * 0.95) + 0.02]
+)
 
 
 def direction(rows):
