@@ -1,6 +1,6 @@
 """El mapa de las páginas: qué de los documentos de partida lleva cada una, para que nada se pierda.
 
-`page_map.csv` tiene una fila por cosa: la página, el documento (C y S, las diapositivas; N, el
+Los `page_map*.csv` tienen una fila por cosa: la página, el documento (C y S, las diapositivas; N, el
 cuaderno; T, la transcripción), qué es y el texto con que aparece en la página.
 """
 
@@ -12,8 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-with Path(__file__).with_name("page_map.csv").open(encoding="utf-8", newline="") as file:
-    ROWS = list(csv.DictReader(file))
+ROWS = [
+    row
+    for path in sorted(Path(__file__).parent.glob("page_map*.csv"))
+    for row in csv.DictReader(path.read_text("utf-8").splitlines())
+]
 PAGES = sorted({row["página"] for row in ROWS})
 
 
