@@ -417,7 +417,7 @@ assert convolution[0].tolist() == [9, 18, 27]
 # Un filtro escrito a mano dice lo que hace. Si sus números suman 1, conserva el brillo; si suman 0, calla donde la imagen es lisa y
 # solo contesta donde algo cambia. Pasemos seis por la gata.
 
-# %% alt="Seis versiones de la cara de la gata. La primera es igual al original. La segunda está borrosa. La tercera tiene los pelos y bigotes más marcados. En la cuarta resaltan las líneas horizontales, y en la quinta, las verticales. En la sexta solo quedan los contornos y bigotes, sobre un gris liso." caption="Seis filtros a mano sobre la misma foto en gris. En los tres últimos, el gris medio es cero: ahí no cambia nada."
+# %% alt="Seis versiones de la cara de la gata. La primera es igual al original. La segunda está borrosa. La tercera tiene los pelos y bigotes más marcados. En la cuarta resaltan las líneas horizontales, y en la quinta, las verticales. En la sexta solo quedan los contornos y bigotes, sobre un gris liso." caption="Seis filtros a mano sobre la misma parte de la foto, en gris. En los tres últimos, el gris medio es cero: ahí no cambia nada."
 filters = {
     "identidad": torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]]),
     "desenfocar, 7×7": torch.ones(7, 7) / 49,
@@ -429,7 +429,8 @@ filters = {
 gray = photo.mean(1, keepdim=True)  # (1, 1, 256, 256)
 answers = []
 for name, kernel in filters.items():
-    answer = F.conv2d(gray, kernel[None, None].float(), padding=len(kernel) // 2)[0, 0]
+    answer = F.conv2d(gray, kernel[None, None].float(), padding=len(kernel) // 2)
+    answer = answer[0, 0, 32:160, 64:192]  # la cara
     low, high = (0, 255) if kernel.sum() > 0.5 else (-120, 120)
     answers.append((255 * (answer - low) / (high - low)).clamp(0, 255).to(torch.uint8))
     flat = F.conv2d(torch.full((1, 1, 9, 9), 100.0), kernel[None, None].float())
