@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Clasificar imágenes: de una tabla de números a un nombre
 #
-# Esta es una parte de una foto. No falta nada: es todo lo que la computadora recibe de ella.
+# Esta es una parte de una foto, tal como la recibe una computadora: números, de 0, negro, a 255, blanco. (Para que quepa, va uno de
+# cada varios.)
 
 # %% tags=["oculto"]
 import torch
@@ -10,7 +11,8 @@ from cnnhistory import data
 
 photo = data.cat()  # uint8, de 0 a 255
 gray = photo.float().mean(0)
-for line in gray[80:96:2, 128:152:2].int().tolist():
+part = gray[64:128:8, 60:132:6]
+for line in part.int().tolist():
     print("".join(f"{value:5}" for value in line))
 
 # %% [markdown]
@@ -20,17 +22,19 @@ for line in gray[80:96:2, 128:152:2].int().tolist():
 # pero no sabes *cómo* ves. De ese hueco trata este curso. Aquí lo ponemos en números: qué es una imagen, qué es
 # clasificarla, quién puede escribir la regla y cuánto acierta cada manera de hacerlo.
 
-# %% alt="A la izquierda, la cara de una gata atigrada de ojos verdes, con un recuadro pequeño sobre su ojo izquierdo. A la derecha, ese recuadro ampliado en gris: se ve parte de la pupila oscura y del iris claro." caption="Era un ojo. A la izquierda, la foto entera y el trozo; a la derecha, el trozo en gris, un cuadro por píxel."
+# %% alt="A la izquierda, la cara de una gata atigrada de ojos verdes, con un recuadro alrededor de uno de sus ojos. A la derecha, ese recuadro en gris, en cuadros grandes: se adivinan la pupila oscura, el iris más claro y el borde negro del ojo." caption="Era un ojo. A la izquierda, la foto; a la derecha, los números de arriba, un cuadro por número."
 import matplotlib.pyplot as plt
 
 from cnnhistory import inspection, models, plotting
 
 with plotting.style():
-    figure, (whole, part) = plt.subplots(1, 2, figsize=(6.4, 3))
-    whole.imshow(photo.permute(1, 2, 0))
-    whole.add_patch(plt.Rectangle((128, 80), 24, 16, fill=False, edgecolor="white", linewidth=2))
-    part.imshow(gray[80:96, 128:152], cmap="gray", vmin=0, vmax=255)
-    for axis in (whole, part):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3))
+    left.imshow(photo.permute(1, 2, 0))
+    left.add_patch(plt.Rectangle((60, 64), 72, 64, fill=False, edgecolor="white", linewidth=2))
+    right.imshow(
+        part, cmap="gray", vmin=0, vmax=200, extent=(60, 132, 128, 64), interpolation="none"
+    )
+    for axis in (left, right):
         axis.axis("off")
     figure.tight_layout()
 

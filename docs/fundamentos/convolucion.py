@@ -14,9 +14,9 @@
 # [la primera página](clasificar-imagenes.py#a-mano):
 #
 # $$
-# \text{imagen} = \begin{matrix} 1 & 1 & 1 & 0 & 0 \\ 0 & 1 & 1 & 1 & 0 \\ 0 & 0 & 1 & 1 & 1 \\ 0 & 0 & 1 & 1 & 0 \\ 0 & 1 & 1 & 0 & 0 \end{matrix}
+# \text{imagen} = \begin{bmatrix} 1 & 1 & 1 & 0 & 0 \\ 0 & 1 & 1 & 1 & 0 \\ 0 & 0 & 1 & 1 & 1 \\ 0 & 0 & 1 & 1 & 0 \\ 0 & 1 & 1 & 0 & 0 \end{bmatrix}
 # \qquad
-# \text{filtro} = \begin{matrix} 1 & 0 & 1 \\ 0 & 1 & 0 \\ 1 & 0 & 1 \end{matrix}
+# \text{filtro} = \begin{bmatrix} 1 & 0 & 1 \\ 0 & 1 & 0 \\ 1 & 0 & 1 \end{bmatrix}
 # $$
 #
 # Pon el filtro sobre la esquina de arriba a la izquierda. Tapa nueve píxeles, la **ventana** (*window*). Multiplica cada píxel
@@ -97,7 +97,7 @@ def draw_grid(axis, values, color=plotting.INK, marked=(), small=None):
                 f"×{small[row - top, column - left]}",
                 ha="right",
                 va="bottom",
-                size=5,
+                size=7,
             )
     axis.set(
         xlim=(-0.05, values.shape[1] + 0.05), ylim=(values.shape[0] + 0.05, -0.05), aspect="equal"
@@ -106,7 +106,7 @@ def draw_grid(axis, values, color=plotting.INK, marked=(), small=None):
 
 
 with plotting.style():
-    figure, axes = plt.subplots(2, 3, figsize=(6.6, 4.2), height_ratios=(5, 3))
+    figure, axes = plt.subplots(2, 3, figsize=(7.2, 4.6), height_ratios=(5, 3))
     for column, (top, left) in enumerate(((0, 0), (0, 1), (2, 2))):
         window = [(top + i, left + j) for i in range(3) for j in range(3)]
         draw_grid(axes[0, column], image, plotting.PALETTE[0], window, saltire)
@@ -149,7 +149,7 @@ assert found == count
 # ser de 5×5. El filtro, esta vez, es uno que **enfoca** (*sharpen*): cinco veces el píxel, menos sus cuatro vecinos.
 #
 # $$
-# \begin{matrix}
+# \begin{bmatrix}
 # 0 & 0 & 0 & 0 & 0 & 0 & 0 \\
 # 0 & \mathbf{60} & \mathbf{113} & 56 & 139 & 85 & 0 \\
 # 0 & \mathbf{73} & 121 & 54 & 84 & 128 & 0 \\
@@ -157,9 +157,9 @@ assert found == count
 # 0 & 80 & 57 & 115 & 69 & 134 & 0 \\
 # 0 & 104 & 126 & 123 & 95 & 130 & 0 \\
 # 0 & 0 & 0 & 0 & 0 & 0 & 0
-# \end{matrix}
+# \end{bmatrix}
 # \qquad
-# \begin{matrix} 0 & -1 & 0 \\ -1 & 5 & -1 \\ 0 & -1 & 0 \end{matrix}
+# \begin{bmatrix} 0 & -1 & 0 \\ -1 & 5 & -1 \\ 0 & -1 & 0 \end{bmatrix}
 # $$
 #
 # El primer lugar tiene al 60 en el centro. Arriba y a la izquierda hay relleno; a la derecha, 113; abajo, 73:
@@ -417,7 +417,7 @@ assert convolution[0].tolist() == [9, 18, 27]
 # Un filtro escrito a mano dice lo que hace. Si sus números suman 1, conserva el brillo; si suman 0, calla donde la imagen es lisa y
 # solo contesta donde algo cambia. Pasemos seis por la gata.
 
-# %% alt="Seis versiones de la cara de la gata. La primera es igual al original. La segunda está borrosa. La tercera tiene los pelos y bigotes más marcados. En la cuarta resaltan las líneas horizontales, y en la quinta, las verticales. En la sexta solo quedan los contornos y bigotes, sobre un gris liso." caption="Seis filtros a mano sobre la misma parte de la foto, en gris. En los tres últimos, el gris medio es cero: ahí no cambia nada."
+# %% alt="Seis versiones de un ojo de la gata y el pelaje de al lado. La primera es la foto en gris. La segunda está borrosa. La tercera tiene los pelos más marcados. En la cuarta resaltan las líneas horizontales, como los párpados, y en la quinta, las verticales, como los lados del iris. En la sexta solo quedan contornos finos sobre un gris liso." caption="Seis filtros a mano sobre la misma parte de la foto, en gris. En los tres últimos, el gris medio es cero: ahí no cambia nada."
 filters = {
     "identidad": torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]]),
     "desenfocar, 7×7": torch.ones(7, 7) / 49,
@@ -430,7 +430,7 @@ gray = photo.mean(1, keepdim=True)  # (1, 1, 256, 256)
 answers = []
 for name, kernel in filters.items():
     answer = F.conv2d(gray, kernel[None, None].float(), padding=len(kernel) // 2)
-    answer = answer[0, 0, 32:160, 64:192]  # la cara
+    answer = answer[0, 0, 32:160, 64:192]  # un ojo
     low, high = (0, 255) if kernel.sum() > 0.5 else (-120, 120)
     answers.append((255 * (answer - low) / (high - low)).clamp(0, 255).to(torch.uint8))
     flat = F.conv2d(torch.full((1, 1, 9, 9), 100.0), kernel[None, None].float())
@@ -451,13 +451,13 @@ plotting.image_grid(torch.stack(answers), titles=list(filters), columns=3, size=
 # (*translation equivariance*). La medimos con dos recortes de la misma foto, uno tres píxeles más a la derecha: lo que entra por el
 # borde es imagen de verdad.
 
-# %% alt="Tres cuadros en blanco y negro del mismo tamaño, con los lugares donde el mapa no coincide marcados en blanco. En el primero, sin relleno, no hay ninguno. En el segundo, con relleno, solo hay un marco delgado de un píxel en parte de la orilla. En el tercero, con paso 2 y tres píxeles, casi todo está marcado." caption="En blanco, los lugares donde el mapa de la foto movida no es el mapa movido. A la derecha, paso 2 con un movimiento impar."
+# %% alt="Tres cuadros en blanco y negro del mismo tamaño, con los lugares donde el mapa no coincide marcados en blanco. En el primero, sin relleno, no hay ninguno. En el segundo, con relleno, solo hay un marco de un píxel en la orilla. En el tercero, con paso 2 y tres píxeles, casi todo está marcado." caption="En blanco, los lugares donde el mapa de la foto movida no es el mapa movido. A la derecha, paso 2 con un movimiento impar."
 kernel = torch.randn(1, 1, 3, 3, generator=generator)
 
 
 def mismatches(shift, stride=1, padding=0):
     """Dónde difieren el mapa de la foto movida y el mapa movido, que solo se comparan donde ambos existen."""
-    here, there = gray[..., 64:192, 64:192], gray[..., 64:192, 64 + shift : 192 + shift]
+    here, there = gray[..., 64:104, 64:104], gray[..., 64:104, 64 + shift : 104 + shift]
     first, second = (
         F.conv2d(crop, kernel, stride=stride, padding=padding)[0, 0] for crop in (here, there)
     )
@@ -475,7 +475,7 @@ for name, wrong in cases.items():
     print(f"{name:<20}{wrong.float().mean().item():>7.1%} de los lugares no coincide")
 
 assert not cases["sin relleno"].any()
-assert 0 < cases["relleno 1"].float().mean() < 0.06
+assert 0 < cases["relleno 1"].float().mean() < 0.15
 assert not cases["relleno 1"][1:-1, 1:-1].any()  # solo falla en la orilla
 assert cases["paso 2, se mueve 3"].float().mean() > 0.6
 assert not cases["paso 2, se mueve 4"].any()
@@ -589,7 +589,7 @@ batches = data.Batches(train_set, 128, shuffle=True, seed=SEED, transform=normal
 asked = data.Batches(test_set, 500, transform=normalize)
 torch.manual_seed(SEED)
 net = nn.Sequential(
-    *(nn.Conv2d(1, 12, kernel_size=5, stride=2), nn.ReLU()),  # (N, 12, 12, 12)
+    *(nn.Conv2d(1, 12, kernel_size=7, stride=2), nn.ReLU()),  # (N, 12, 12, 12)
     *(nn.Conv2d(12, 24, kernel_size=3, stride=2), nn.ReLU()),  # (N, 24, 5, 5)
     *(nn.Flatten(), nn.Linear(24 * 5 * 5, 10)),
 )
