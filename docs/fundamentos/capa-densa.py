@@ -579,7 +579,8 @@ assert 32 * 10 + 10 == 330
 
 # %% [markdown] tags=["solucion"]
 # De dónde salen esos 57 600 números se ve en la página siguiente, y qué hacer con tantos, dos páginas después.
-#
+
+# %% [markdown]
 # **4. Demostrar.** Baraja los 784 píxeles de todas las imágenes, siempre igual. Para ti quedan ilegibles. ¿Cuánto pierde la red
 # densa? Demuéstralo entrenando dos con los pesos iniciales barajados del mismo modo.
 
@@ -601,7 +602,8 @@ assert torch.allclose(final[0][:, order], final[1])
 # %% [markdown] tags=["solucion"]
 # Nada: aprende exactamente los mismos pesos, en otro orden. Para una capa densa los píxeles no tienen vecinos. Tira la
 # información más valiosa de una imagen: qué está al lado de qué.
-#
+
+# %% [markdown]
 # **5. Inventar.** Con una capa oculta, los cuatro dibujos imposibles (aspa, cruz y sus negativos) dejan de serlo. Encuentra los
 # pesos de dos neuronas con ReLU, a mano. Pista: llama $c$ a la tinta de las esquinas, $s$ a la de los lados y $m$ a la del centro, y
 # haz una tabla.

@@ -664,7 +664,8 @@ assert table["píxeles"][-1] - 0.07 < copied < table["píxeles"][-1]
 # %% [markdown] tags=["solucion"]
 # Queda algo por debajo, y no lejos, para no haber aprendido nada: guarda todos los ejemplos y los recorre enteros con cada
 # pregunta. La regla con pesos resume los mismos ejemplos en 7850 números y contesta con diez sumas.
-#
+
+# %% [markdown]
 # ## Para seguir { #para-seguir }
 #
 # - La página siguiente: [entrenamiento, validación y prueba](entrenamiento-validacion-prueba.py). ¿Cuánto hay que

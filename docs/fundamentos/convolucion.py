@@ -456,7 +456,7 @@ kernel = torch.randn(1, 1, 3, 3, generator=generator)
 
 
 def mismatches(shift, stride=1, padding=0):
-    """Dónde difieren el mapa de la foto movida y el mapa movido, que solo se comparan donde ambos existen."""
+    """Dónde difieren el mapa de la foto movida y el mapa movido, si existen los dos."""
     here, there = gray[..., 64:104, 64:104], gray[..., 64:104, 64 + shift : 104 + shift]
     first, second = (
         F.conv2d(crop, kernel, stride=stride, padding=padding)[0, 0] for crop in (here, there)
@@ -589,7 +589,7 @@ batches = data.Batches(train_set, 128, shuffle=True, seed=SEED, transform=normal
 asked = data.Batches(test_set, 500, transform=normalize)
 torch.manual_seed(SEED)
 net = nn.Sequential(
-    *(nn.Conv2d(1, 12, kernel_size=7, stride=2), nn.ReLU()),  # (N, 12, 12, 12)
+    *(nn.Conv2d(1, 12, kernel_size=5, stride=2), nn.ReLU()),  # (N, 12, 12, 12)
     *(nn.Conv2d(12, 24, kernel_size=3, stride=2), nn.ReLU()),  # (N, 24, 5, 5)
     *(nn.Flatten(), nn.Linear(24 * 5 * 5, 10)),
 )
@@ -691,7 +691,8 @@ assert ways == [(224, 2), (224, 3), (227, 0), (227, 1)]
 
 # %% [markdown] tags=["solucion"]
 # Con 224 y sin relleno sale 54. Por eso casi todas las versiones de AlexNet usan 227, o 224 con relleno 2.
-#
+
+# %% [markdown]
 # **3. Partir un filtro en dos.** Un desenfoque de 5×5, con todos sus números iguales, ¿se puede hacer con dos pasadas, una horizontal y otra
 # vertical? ¿Cuántas multiplicaciones por píxel se ahorran? ¿Vale para cualquier filtro?
 
@@ -709,7 +710,8 @@ assert ranks["enfocar"] > 1
 
 # %% [markdown] tags=["solucion"]
 # Solo si el filtro es una columna por una fila: una matriz de rango 1. El de enfocar no lo es.
-#
+
+# %% [markdown]
 # **4. De bucles a una multiplicación.** `F.unfold` copia cada ventana en una columna. Con eso, la convolución es *una* multiplicación de
 # matrices: la capa densa de cada ventana, todas a la vez. Prográmala, con paso y relleno.
 
@@ -756,7 +758,8 @@ assert torch.allclose(secret.detach()[0, 0], sharpen.float(), atol=0.1)
 # %% [markdown] tags=["solucion"]
 # Aparece el filtro de enfocar, y nadie lo escribió: salió de un ejemplo de antes y después. Es lo que hace una red con cada uno de sus filtros,
 # con la diferencia de que nadie le da el «después»: lo deduce de las etiquetas.
-#
+
+# %% [markdown]
 # ## Para seguir { #para-seguir }
 #
 # - Antes: [la capa densa](capa-densa.py), de la que la convolución es un caso particular.

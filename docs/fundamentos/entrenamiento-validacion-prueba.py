@@ -557,7 +557,8 @@ assert abs(error - 0.0014) < 1e-6
 
 # %% [markdown] tags=["solucion"]
 # No se sabe: la diferencia, una décima, es menor que un error estándar.
-#
+
+# %% [markdown]
 # **2. Calcular.** Esperas un acierto del 95 % y quieres un margen ($2e$) de medio punto. ¿Cuántas imágenes de prueba hacen
 # falta? Compruébalo con un sorteo.
 
@@ -587,7 +588,8 @@ assert together < separate
 # %% [markdown] tags=["solucion"]
 # Con la misma muestra tiembla menos: una imagen difícil lo es para los dos, y al restar se cancela. Compara siempre con las
 # mismas imágenes.
-#
+
+# %% [markdown]
 # **4. Modificar.** Con pocos datos, un solo reparto depende mucho de la suerte. En la **validación cruzada**
 # (*cross-validation*) se parte en cinco trozos y cada uno hace de prueba una vez; se promedian los cinco. Toma 150 dígitos
 # y compara cuánto tiembla el acierto con un reparto 80/20 y con cinco trozos.
