@@ -1,0 +1,49 @@
+"""El mapa de las páginas: qué de los documentos de partida lleva cada una, para que nada se pierda.
+
+Los `page_map*.csv` tienen una fila por cosa: la página, el documento (C y S, las diapositivas; N, el
+cuaderno; T, la transcripción), qué es y el texto con que aparece en la página.
+"""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+ROWS = [
+    row
+    for path in sorted(Path(__file__).parent.glob("page_map*.csv"))
+    for row in csv.DictReader(path.read_text("utf-8").splitlines())
+]
+PAGES = sorted({row["página"] for row in ROWS})
+
+
+def normalized(text):
+    """Sin diferencias de espacios, saltos de línea, marcas de comentario ni énfasis."""
+    text = re.sub(r"^# ?", "", text, flags=re.MULTILINE).replace("*", "")
+    return re.sub(r"\s+", " ", text.replace("\N{NARROW NO-BREAK SPACE}", " ")).casefold()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_carries_what_the_map_says(page):
+    text = normalized((DOCS / page).read_text("utf-8"))
+    rows = [row for row in ROWS if row["página"] == page]
+    missing = [row["qué"] for row in rows if normalized(row["texto"]) not in text]
+    assert not missing
+
+
+def test_the_map_is_complete_and_in_order():
+    for row in ROWS:
+        assert all(row.values()), row
+        assert row["documento"] in "CNST", row
+    pairs = [(row["página"], row["texto"]) for row in ROWS]
+    assert len(set(pairs)) == len(pairs)
+    course = {path.relative_to(DOCS).as_posix() for path in (DOCS / "fundamentos").glob("*.py")}
+    assert course <= set(PAGES)
+
+
+def test_a_page_that_drops_something_is_noticed():
+    assert normalized("# da **980 000**\n# imágenes") == normalized("da 980 000 imágenes")
+    assert normalized("3·3·3·64 + 64") not in normalized("3·3·3·64")
