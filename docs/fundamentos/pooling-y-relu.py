@@ -257,7 +257,7 @@ for side in (30, 47):
 # ## ¿Y clasifica mejor? { #entrenar }
 #
 # Dos convoluciones, una capa densa, y entre ellas cinco maneras de reducir (o ninguna). La misma receta para todas,
-# 4500 imágenes de Fashion-MNIST, tres épocas. Después medimos con las prendas de prueba centradas y corridas dos
+# 3000 imágenes de Fashion-MNIST, tres épocas. Después medimos con las prendas de prueba centradas y corridas dos
 # píxeles. Nadie entrenó con prendas corridas.
 
 
@@ -284,7 +284,7 @@ normalize = data.normalization(train_set)
 val_batches = data.Batches(val_set, 500, transform=normalize)
 
 
-def fit(net, lr, epochs=3, count=4500):
+def fit(net, lr, epochs=3, count=3000):
     """La misma receta para todas."""
     lots = data.Batches(train_set[:count], 64, shuffle=True, seed=seed, transform=normalize)
     return train(net, lots, val_batches, epochs=epochs, lr=lr)
@@ -519,7 +519,7 @@ contest = {
 histories = {}
 for name, (activation, start, rate) in contest.items():
     torch.manual_seed(seed)
-    histories[name] = fit(tower(activation, depth=4, start=start), lr=rate, count=4000)
+    histories[name] = fit(tower(activation, depth=4, start=start), lr=rate, count=2500)
     last = histories[name][-1]
     print(f"{name:<9} pérdida {last.train_loss:.3f}, acierto en validación {last.val_top1:.1%}")
 
@@ -572,7 +572,7 @@ def silent_filters(net):
 
 def after_one_epoch(net, lr):
     """Descenso con momento, sin plan de tasa: un paso largo es largo desde el principio."""
-    lots = data.Batches(train_set[:3000], 64, shuffle=True, seed=seed, transform=normalize)
+    lots = data.Batches(train_set[:2000], 64, shuffle=True, seed=seed, transform=normalize)
     train_one_epoch(net, lots, make_optimizer(net, lr, weight_decay=0.0))
     return net
 
@@ -622,14 +622,12 @@ assert sizes["antes"] > 3.7 * sizes["después"]
 # suya no recibe gradiente para subir.
 
 # %%
-endings = {}
-for name, tail in {"antes": [nn.ReLU()], "después": []}.items():
-    net = nn.Sequential(*two_convolutions(*kinds["máximo"]), *tail)
-    history = fit(net, lr=0.05)
-    endings[name] = accuracy(net)
-    print(f"{name:<8} pérdida {history[-1].train_loss:.3f}, prueba {endings[name]:.1%}")
+net = nn.Sequential(*two_convolutions(*kinds["máximo"]), nn.ReLU())
+history = fit(net, lr=0.05)
+print(f"antes   {accuracy(net):.1%}, con una pérdida de {history[-1].train_loss:.3f}")
+print(f"después {scores['máximo'][0]:.1%}: es la misma red de arriba, sin esa ReLU")
 
-assert endings["antes"] < endings["después"] - 0.02
+assert accuracy(net) < scores["máximo"][0] - 0.02
 
 # %% [markdown]
 # Cuánto se pierde depende de cuántas clases mueran, y eso depende de la semilla. A menudo son clases enteras que la red no
