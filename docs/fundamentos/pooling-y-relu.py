@@ -572,7 +572,7 @@ def silent_filters(net):
 
 def after_one_epoch(net, lr):
     """Descenso con momento, sin plan de tasa: un paso largo es largo desde el principio."""
-    lots = data.Batches(train_set[:2000], 64, shuffle=True, seed=seed, transform=normalize)
+    lots = data.Batches(train_set[:3000], 64, shuffle=True, seed=seed, transform=normalize)
     train_one_epoch(net, lots, make_optimizer(net, lr, weight_decay=0.0))
     return net
 
