@@ -186,10 +186,11 @@ with torch.inference_mode():
         ("convolución", convolution, (64, 16, 16)),
         ("densa", dense, (4096,)),
     ):
-        per_image[name] = {
-            batch: best_seconds(lambda b=torch.randn(batch, *shape), f=layer: f(b)) / batch
-            for batch in (1, 4, 16, 64, 256)
-        }
+        per_image[name] = {}
+        for batch in (1, 4, 16, 64, 256):
+            images = torch.randn(batch, *shape)
+            seconds = best_seconds(lambda f=layer, x=images: f(x))
+            per_image[name][batch] = seconds / batch
 with plotting.style():
     figure, axis = plt.subplots(figsize=(5.4, 2.8))
     for (name, times), marker in zip(per_image.items(), "os", strict=True):
