@@ -229,7 +229,7 @@ def in_three_channels(dataset):
 train_set, test_set = load(source)
 train_set, val_set = data.split(train_set, fraction=0.1, seed=seed)
 order = torch.randperm(len(train_set), generator=torch.Generator().manual_seed(seed))
-few = train_set[order[:2500]]
+few = train_set[order[:2000]]
 normalize = data.normalization(few)
 val_batches = data.Batches(val_set, 500, transform=normalize)
 print(len(few), "imágenes de", "×".join(map(str, few.images.shape[1:])), "entrenan")
@@ -329,7 +329,7 @@ from cnnhistory import models
 
 torch.manual_seed(seed)
 full = models.create("conv_pool")
-fit(full, few[:1000], epochs=2, lr=0.01)
+fit(full, few[:800], epochs=2, lr=0.01)
 
 shoe = normalize(test_set.images[test_set.labels == 7][:1].float() / 255)
 convolution, relu, pool = full.features
