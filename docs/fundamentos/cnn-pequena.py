@@ -458,11 +458,14 @@ fit(net, transform=careless)
 val_batches.transform = normalize
 print(f"antes   {accuracy(net, careless):.1%}, con reshape al entrenar y al medir")
 print(f"después {scores['una y pooling']:.1%}")
+mixed = accuracy(slim["una y pooling"], careless)
+print(f"peor    {mixed:.1%}, si se entrena con permute y se usa con reshape")
 assert accuracy(net, careless) < scores["una y pooling"] + 0.01
+assert mixed < scores["una y pooling"] - 0.15
 
 # %% [markdown]
 # La red aprende igual, porque una red aprende casi cualquier cosa, y por eso nadie se da cuenta. Pero aprende de dibujos rotos, sin
-# vecinos de verdad. `permute` cambia el orden de los ejes; `reshape` solo vuelve a repartir la fila. Para no
+# vecinos de verdad. Y el día que alguien escriba bien una de las dos mitades, la que entrena o la que usa la red, pasa lo de la última línea. `permute` cambia el orden de los ejes; `reshape` solo vuelve a repartir la fila. Para no
 # equivocarte nunca, **dibuja una imagen justo antes de que entre en la red**.
 #
 # ## Ejercicios { #ejercicios }

@@ -2,7 +2,7 @@
 # # Pooling y ReLU: lo que una red decide olvidar
 #
 # Una foto pequeña, de 32×32, entra en una convolución de 64 filtros y salen 57 600 números. La foto tenía
-# 3072. En lugar de resumir, la capa multiplicó la información por casi veinte. Y la pregunta era de una sola
+# 3072. En lugar de resumir, la capa multiplicó los números por casi diecinueve. Y la pregunta era de una sola
 # palabra: ¿gato o perro?
 #
 # **¿Qué números puedes tirar sin que se note?** En esta página hay dos respuestas, y casi todas las redes de este
@@ -153,8 +153,8 @@ plotting.image_grid(
 # %% [markdown]
 # ## ¿Y si la imagen se mueve un píxel? { #corrimientos }
 #
-# La promesa que oirás: «el pooling da invariancia a pequeños desplazamientos». *Invariante* quiere decir
-# que no cambia. Ponla a prueba con lápiz. Una fila de ocho lugares, un solo 9, ventanas de dos:
+# La convolución promete que, si la imagen se mueve, [el mapa se mueve con ella](convolucion.py#equivarianza). Del pooling oirás otra promesa: que da
+# *invarianza* a pequeños desplazamientos, es decir, que la respuesta no cambia. Ponla a prueba con lápiz. Una fila de ocho lugares, un solo 9, ventanas de dos:
 #
 # | El 9 está en el lugar | fila | máximo por ventanas |
 # | ---: | --- | --- |
@@ -165,7 +165,7 @@ plotting.image_grid(
 # Del 2 al 3, nada cambia. Del 3 al 4 cambia todo. La promesa se cumple **la mitad de las veces**, según dónde
 # caiga la frontera entre ventanas. Hay que medirlo: tomamos prendas, las pasamos por un filtro que
 # busca bordes verticales, resumimos el mapa, y comparamos con lo mismo hecho a la prenda corrida un píxel. ¿Cuánto
-# es mucho? Lo dividimos por lo que difieren dos prendas *distintas*. Un 0 % es invariancia; con un 100 %, mover la prenda
+# es mucho? Lo dividimos por lo que difieren dos prendas *distintas*. Un 0 % es invarianza; con un 100 %, mover la prenda
 # sería como cambiarla por otra.
 
 # %%
@@ -212,7 +212,7 @@ assert moves["promedio global"] < moves["promedio 4×4"] < moves["promedio 2×2"
 assert moves["máximo 2×2"] > 0.15  # tolera, no es invariante
 
 # %% [markdown]
-# Tolerancia, sí; invariancia, no. La ventana de 2×2 perdona una parte, y la mayor perdona más. Tirar tres de cada
+# Tolerancia, sí; invarianza, no. La ventana de 2×2 perdona una parte, y la mayor perdona más. Tirar tres de cada
 # cuatro números sin mirarlos (la segunda línea) achica el mapa igual y no perdona nada: lo que ayuda es el
 # *resumen*. En las redes de verdad esto importa más de lo que se creyó mucho tiempo: Zhang midió en 2019 que una red
 # moderna puede cambiar de respuesta cuando la foto se mueve un píxel.[^zhang]
@@ -540,10 +540,10 @@ assert final["ReLU"].train_loss < 0.7
 assert abs(final["tanh"].val_top1 - final["ReLU"].val_top1) < 0.06
 
 # %% [markdown]
-# La sigmoide no arranca: contesta lo mismo a todo. Y tanh **empata** con ReLU. Nuestro experimento no
-# repite la cifra de 2012, y hay que decirlo. La red es chica, las imágenes también, los pesos nacen con una receta de
-# 2010 que no todos usaban entonces, y ninguna necesita que sus neuronas crezcan sin límite. La ventaja de la ReLU
-# aparece con redes y datos mayores; su otra ventaja está siempre: `max(0, x)` no calcula ninguna exponencial.
+# La sigmoide no arranca: contesta lo mismo a todo. Y tanh **empata** con ReLU. Nuestro experimento no repite la cifra
+# de 2012, y hay que decirlo. Puede haber varias razones: esta red es chica, las imágenes son fáciles y los pesos nacen con recetas pensadas para que el
+# gradiente llegue. Quizá aquella ventaja necesite redes y datos mayores; aquí no la vimos. La otra ventaja de la ReLU está
+# siempre: `max(0, x)` no calcula ninguna exponencial.
 #
 # ## Neuronas que mueren { #muertas }
 #

@@ -471,7 +471,7 @@ assert bad.loss > 1.15 * good.loss
 #
 # La parada temprana *mira* la validación para decidir, así que el acierto de la época elegida sale un poco inflado en ella. Si esa
 # decisión se toma mirando la prueba, la prueba deja de serlo. Cuánto se infla está medido en
-# [entrenamiento, validación y prueba](entrenamiento-validacion-prueba.py).
+# [entrenamiento, validación y prueba](entrenamiento-validacion-prueba.py#elegir).
 #
 # ## Ejercicios { #ejercicios }
 #
