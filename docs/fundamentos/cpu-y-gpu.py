@@ -488,15 +488,17 @@ if hasattr(os, "sched_setaffinity"):
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})  # el otro proceso lo hereda
     rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    time.sleep(0.3)
-    wall, cpu = time.perf_counter(), time.process_time()
-    with torch.inference_mode():
-        for _ in range(4):
-            convolution(batch)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    rival.kill()
-    rival.wait()
-    os.sched_setaffinity(0, allowed)
+    try:
+        time.sleep(0.3)
+        wall, cpu = time.perf_counter(), time.process_time()
+        with torch.inference_mode():
+            for _ in range(4):
+                convolution(batch)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    finally:
+        rival.kill()
+        rival.wait()
+        os.sched_setaffinity(0, allowed)
     print(f"reloj de pared {wall:.2f} s; procesador usado {cpu:.2f} s; {wall / cpu:.1f} veces")
     assert wall > 1.2 * cpu
 
