@@ -327,7 +327,7 @@ assert moved_scores["dos y pooling"] > max(list(moved_scores.values())[:3]) + 0.
 # cada filtro responde a una imagen. Son, además, lo que recibe la capa siguiente. Entrenamos un poco la segunda red, ahora sí con sus
 # 64 filtros, y le damos una zapatilla.
 
-# %% alt="Sesenta y cuatro cuadros pequeños en cuatro filas, cada uno con una versión de la misma zapatilla: en unos brilla solo el contorno de arriba o el de abajo, en otros un lado, en otros la prenda entera; algunos están casi negros." caption="Las 64 respuestas de la primera capa a una zapatilla, ya con su ReLU. Cada cuadro va de su propio mínimo (negro) a su máximo (blanco)."
+# %% alt="Sesenta y cuatro cuadros pequeños en cuatro filas, cada uno con una versión de la misma zapatilla: en unos brilla solo el contorno de arriba o el de abajo, en otros un lado, en otros la prenda entera; en unos pocos la prenda es negra y el fondo, claro." caption="Las 64 respuestas de la primera capa a una zapatilla, ya con su ReLU. Cada cuadro va de su propio mínimo (negro) a su máximo (blanco)."
 torch.manual_seed(seed)
 full = models.create("conv_pool")
 fit(full, few[:800], epochs=2, lr=0.01)
@@ -437,13 +437,13 @@ assert len(logits) == 4 * len(images)
 # quiere antes, `(N, 3, 32, 32)`. Los dos arreglos tienen los mismos números, y `reshape` los acomoda sin chistar, pero en
 # otro orden: los tres canales de un píxel pasan a ser tres píxeles vecinos.
 
-# %% alt="Dos imágenes. La primera es una zapatilla. La segunda, tres copias estrechas y borrosas de trozos de zapatilla, apiladas en franjas." caption="Lo que ve la red en su primer canal: con `permute`, una zapatilla; con `reshape`, las filas de píxeles desordenadas."
+# %% alt="Dos imágenes. La primera es una zapatilla. La segunda, franjas horizontales claras y oscuras que se alternan, sin ninguna forma que se reconozca." caption="Lo que ve la red en su segundo canal: con `permute`, una zapatilla; con `reshape`, cada fila de píxeles estirada y partida en tres."
 channels_last = shoe.permute(0, 2, 3, 1)  # como llega de NumPy: (1, 32, 32, 3)
 right, scrambled = channels_last.permute(0, 3, 1, 2), channels_last.reshape(1, 3, 32, 32)
 assert right.shape == scrambled.shape
 assert torch.equal(right, shoe)
 assert not torch.equal(scrambled, shoe)
-plotting.image_grid(torch.cat([right[:, :1], scrambled[:, :1]]), ["permute", "reshape"], size=1.5)
+plotting.image_grid(torch.cat([right[:, 1:2], scrambled[:, 1:2]]), ["permute", "reshape"], size=1.5)
 
 
 # %%

@@ -121,7 +121,7 @@ assert (kept["máximo"] == 9).sum() == 10**4 - 9**4  # alguna casilla vale 9
 # El promedio conserva más. ¿Por qué entonces casi todas las redes usan el máximo? Porque importa **qué** se
 # conserva, no cuánto. Mira un bolso y una sandalia, con ventanas cada vez mayores:
 
-# %% alt="Dos filas, un bolso y una sandalia, con cuatro columnas cada una: la imagen, el máximo, el mínimo y el promedio en ventanas de 4 por 4. Con el máximo las prendas engordan y conservan sus tiras brillantes. Con el mínimo las tiras desaparecen y queda poco. Con el promedio quedan borrosas y grises." caption="Lo que queda de 28×28 píxeles en 7×7. Arriba de cada una, con qué se resumió."
+# %% alt="Dos filas, un bolso y una sandalia, con cuatro columnas cada una: la imagen, el máximo, el mínimo y el promedio en ventanas de 4 por 4. Con el máximo las prendas engordan y el asa delgada del bolso se conserva. Con el mínimo el asa desaparece y de las prendas queda poco. Con el promedio el asa queda muy tenue y todo es más gris." caption="Lo que queda de 28×28 píxeles en 7×7. Arriba de cada una, con qué se resumió."
 train_set, test_set = data.fashion_mnist("mini")
 train_set, val_set = data.split(train_set, fraction=0.1, seed=seed)
 bag = test_set.images[test_set.labels == test_set.classes.index("bolso")][2:3]
@@ -590,7 +590,7 @@ assert silent[0.15] > 32
 
 # %% [markdown]
 # Recién creada, la capa no tiene ningún filtro muerto. Con una tasa prudente casi no aparecen. Con una tasa grande mueren
-# unos cuantos, y nada en la pantalla avisa: la red pesa lo mismo, calcula lo mismo y acierta casi lo mismo con los que le quedan. Un poco
+# unos cuantos, y nada en la pantalla avisa: la red pesa lo mismo, calcula lo mismo y acierta lo que puede con los que le quedan. Un poco
 # más de tasa, y mueren la mayoría y con ellos el acierto.
 #
 # ## Errores comunes { #errores }
