@@ -6,7 +6,7 @@
 #
 # Ningún número te lo va a decir. Hay que abrir la red y mirar. Al final de esta página encontrarás ese error en
 # dos imágenes. Antes hace falta saber mirar, y eso incluye una lección incómoda: **un dibujo convincente no es una
-# prueba**. Uno de los métodos de esta página, el que dibuja más bonito, sigue dibujando lo suyo cuando a la red se le
+# prueba**. Uno de los métodos de esta página, el de dibujos más limpios, sigue dibujando lo suyo cuando a la red se le
 # borra todo lo que decide la respuesta.
 
 # %%
@@ -213,7 +213,7 @@ assert (field.size, field.jump, field.start) == (14, 2, -2)
 # Buscamos en las 2000 imágenes de prueba los seis trozos que más encienden a cinco unidades, y al lado ponemos el viaje
 # de vuelta de cada uno: lo que, de ese trozo, la encendió.
 
-# %% alt="Cinco filas, una por unidad. A la izquierda de cada fila, seis trozos de prendas; a la derecha, sus seis proyecciones en gris, con trazos claros y oscuros. Dentro de una fila los trozos y las proyecciones se parecen entre sí: la misma clase de borde, de esquina o de mancha." caption="Cada fila es una unidad de `features.4`. A la izquierda, los seis trozos que más la encienden (gris liso: fuera de la imagen); a la derecha, lo que de cada trozo la encendió, según la deconvnet. Gris es nada; claro, a favor de más luz; oscuro, de menos."
+# %% alt="Cinco filas, una por unidad. A la izquierda de cada fila, seis trozos de prendas; a la derecha, sus seis proyecciones en gris. Dentro de una fila los trozos se parecen: las dos perneras de un pantalón, la esquina de una suela, las tiras de una sandalia. Las proyecciones son granuladas, y solo en alguna fila se ve un trazo inclinado que se repite." caption="Cada fila es una unidad de `features.4`. A la izquierda, los seis trozos que más la encienden (gris liso: fuera de la imagen); a la derecha, lo que de cada trozo la encendió, según la deconvnet. Gris es nada; claro, a favor de más luz; oscuro, de menos."
 strength = inspection.feature_maps(net, pixels[:200], "features.4").amax((2, 3)).mean(0)
 units = strength.topk(5).indices.tolist()
 tops = excitation.top_patches(net, pixels, "features.4", units, count=9)
@@ -233,6 +233,9 @@ for found in tops:
 plotting.image_grid(torch.cat(rows), columns=12, size=0.6)
 
 # %% [markdown]
+# La mitad izquierda se entiende; la derecha, apenas. Los dibujos limpios de Zeiler y Fergus son de filtros entrenados durante
+# días con fotos. Una deconvnet baja por los filtros que hay, y los nuestros, como viste, son casi el ruido con que nacieron.
+#
 # ¿Son «detectores de tacón» o «de cuello»? No te fíes del ojo: cuenta. De los nueve trozos que más encienden a cada unidad,
 # ¿cuántos son de la misma clase? ¿Y en la red recién nacida?
 
@@ -271,7 +274,7 @@ assert abs(sum(pure["entrenada"]) - sum(pure["al nacer"])) / 16 < 2
 # clase, corre el cuadro y repite. Zeiler y Fergus lo usaron para
 # comprobar que su red miraba al objeto y no a lo que lo rodea.
 
-# %% alt="Seis prendas en gris con zonas naranjas donde taparlas quita puntuación a su clase y azules donde taparlas la aumenta. El naranja cae sobre partes de la prenda." caption="Oclusión: en naranja, taparlo le quita puntuación a la clase; en azul, se la da. La escala es la misma en las seis."
+# %% alt="Seis prendas en gris con zonas naranjas donde taparlas quita puntuación a su clase y azules donde taparlas la aumenta. El naranja más fuerte está en el hueco entre las piernas del pantalón; en el vestido y el abrigo cae a los lados, sobre el fondo." caption="Oclusión: en naranja, taparlo le quita puntuación a la clase; en azul, se la da. La escala es la misma en las seis."
 chosen = [test.classes.index(name) for name in ("botín", "bolso", "pantalón", "vestido", "abrigo")]
 chosen = [test.classes.index("sandalia"), *chosen]
 right = inspection.embed(net, pixels, "").argmax(1) == test.labels
@@ -282,6 +285,9 @@ covered = attribution.occlusion(net, images, labels, size=6, stride=2)
 plotting.heatmaps(images, covered, titles, columns=6, size=1.15)
 
 # %% [markdown]
+# Mira el pantalón: lo que más pesa es el **hueco** entre las piernas. Taparlo con gris lo convierte en falda. Lo que no hay
+# también es una prueba, y por eso mucho naranja cae en el fondo.
+#
 # Es lento, porque cada cuadro es otra pasada por la red, y responde a lo que preguntas: si el cuadro es más pequeño que
 # la prueba, o si la prueba está repetida en dos sitios, taparla no cambia nada.
 #
@@ -350,7 +356,7 @@ assert torch.allclose(cam_by_hand(net, images, "features.4", labels), located, a
 # El del paquete hace lo mismo y además trabaja por lotes, comprueba que la capa tenga mapas, pone la red en evaluación y
 # la deja como estaba, aunque algo falle. Los cuatro métodos, sobre las mismas seis prendas:
 
-# %% alt="Cuatro filas de seis prendas. En la primera, oclusión, manchas anchas naranjas y azules. En la segunda, prominencia, puntos naranjas dispersos. En la tercera, guiada, líneas que siguen los contornos de la prenda. En la cuarta, Grad-CAM, una o dos manchas anchas por prenda." caption="De arriba abajo: oclusión, prominencia, guiada (en valor absoluto) y Grad-CAM. Cada fila tiene su escala, porque miden cosas distintas."
+# %% alt="Cuatro filas de seis prendas. En la primera, oclusión, manchas anchas naranjas y azules. En la segunda, prominencia, puntos naranjas dispersos. En la tercera, guiada, menos puntos y más ceñidos a la prenda y a su borde. En la cuarta, Grad-CAM, manchas anchas que en varias prendas caen sobre el fondo que las rodea." caption="De arriba abajo: oclusión, prominencia, guiada (en valor absoluto) y Grad-CAM. Cada fila tiene su escala, porque miden cosas distintas."
 methods = {
     "oclusión": covered,
     "prominencia": attribution.saliency(net, images, labels),
@@ -361,8 +367,8 @@ stacked = torch.cat([maps / maps.abs().max() for maps in methods.values()])
 plotting.heatmaps(images.repeat(4, 1, 1, 1), stacked, columns=6, size=1.15)
 
 # %% [markdown]
-# ¿Cuál te convence más? Casi todo el mundo señala la tercera fila: sigue la prenda con nitidez, parece que la red *ve* el
-# botín. Guarda tu respuesta.
+# ¿Cuál te convence más? La tercera fila es la que menos ruido tiene y la que más se ciñe a la prenda. Con redes hondas y
+# fotos la diferencia es mayor: parece un dibujo a lápiz de lo que la red *ve*. Guarda tu respuesta.
 #
 # ## La prueba del olvido { #cordura }
 #
@@ -419,7 +425,7 @@ assert max(each[0] for each in kept_likeness.values()) < 0.5  # toda la red sí 
 # Dos cosas ciertas, y una que aquí no lo es:
 #
 # - Con las densas al azar la red ya no sabe nada, y aun así la guiada se parece a la de antes **mucho más** que las otras dos. Si le
-#   preguntas por otra clase, todavía más. El dibujo más bonito es el que menos habla de la respuesta: muestra qué bordes hay en la imagen y dejan pasar las
+#   preguntas por otra clase, todavía más. El dibujo más limpio es el que menos habla de la respuesta: muestra qué bordes hay en la imagen y dejan pasar las
 #   convoluciones.
 # - Grad-CAM cambia del todo en los dos casos. La prominencia queda en medio.
 # - Con **toda** la red al azar, en cambio, la guiada también cambia. En las redes hondas de Adebayo casi no lo hacía. Una
@@ -519,7 +525,7 @@ assert outside_repaired > 0.8
 # La última pregunta es al revés: en lugar de buscar imágenes que enciendan a una unidad, **fabricar** una, subiendo por el
 # gradiente desde un ruido tenue. La idea es de Erhan y otros, de 2009;[^erhan] Simonyan la aplicó a las clases de ImageNet.
 
-# %% alt="Diez imágenes de 28×28, una por clase. Son manchas y trazos claros y oscuros con textura de ruido; en una o dos se intuye la silueta de la prenda y en casi ninguna se reconocería sin el título." caption="Lo que más sandalia, más bolso o más botín le parece a la red."
+# %% alt="Diez imágenes de 28×28, una por clase. Son manchas claras y oscuras con textura de ruido; en ninguna se reconoce la prenda sin leer el título." caption="Lo que más sandalia, más bolso o más botín le parece a la red."
 ideal = torch.stack(
     [excitation.maximize(net, (1, 28, 28), "", label, steps=100) for label in range(10)]
 )
@@ -531,7 +537,7 @@ plotting.image_grid(ideal, list(test.classes), columns=5, size=1.1)
 print("probabilidad que les da la red:", [f"{each:.3f}" for each in sure.tolist()])
 
 # %% [markdown]
-# La red está casi segura de las diez, y tú no reconocerías casi ninguna. Lo que más enciende a una clase no es una foto
+# La red está casi segura de las diez, y tú no reconocerías ninguna. Lo que más enciende a una clase no es una foto
 # de ella. Las imágenes de este tipo que circulan, con ojos y plumas, necesitan además que alguien le diga al
 # procedimiento cómo es una foto.
 
@@ -607,7 +613,7 @@ assert left[confidence > 0.99].median() < 0.02 < 0.05 < left[confidence < 0.7].m
 # Casi todos los ejemplos dividen cada mapa entre su máximo antes de pintarlo. Así, un mapa que casi no dice nada sale igual de
 # encendido que uno que lo dice todo. Le preguntamos a la red por la clase que cree y por la que menos cree:
 
-# %% alt="Cuatro filas de seis prendas con Grad-CAM. En las dos primeras, estiradas una por una, la clase preferida y la última se ven igual de naranjas. En las dos últimas, con una sola escala, la clase preferida se ve naranja y la última apenas se tiñe." caption="Arriba, cada mapa estirado a su máximo: primera fila, la clase preferida; segunda, la que menos. Abajo, las mismas dos con una sola escala."
+# %% alt="Cuatro filas de seis prendas con Grad-CAM. En las dos primeras, estiradas una por una, las manchas de la clase preferida y las de la última son igual de naranjas. En las dos últimas, con una sola escala, la clase preferida se ve naranja y la última apenas se tiñe." caption="Arriba, cada mapa estirado a su máximo: primera fila, la clase preferida; segunda, la que menos. Abajo, las mismas dos con una sola escala."
 least = inspection.embed(net, images, "").argmin(1)
 against = attribution.grad_cam(net, images, "features.4", least)
 
