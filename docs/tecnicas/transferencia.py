@@ -303,16 +303,15 @@ for name in METHODS:
     cells = (f"{mean[name, k]:.1f} ± {statistics.stdev(scores[name, k]):.1f}" for k in COUNTS)
     print(f"{name:16}" + "".join(f"{cell:>13}" for cell in cells))
 
-gain = {k: mean["ajuste fino", k] - mean["desde cero", k] for k in COUNTS}
-assert gain[5] > 8
-assert gain[5] > gain[100] + 6
-assert gain[100] < 4
-assert mean["solo la cabeza", 5] - mean["desde cero", 5] > 6
-assert mean["ajuste fino", 100] - mean["solo la cabeza", 100] > 3
+assert mean["solo la cabeza", 5] - mean["desde cero", 5] > 8
+assert mean["ajuste fino", 5] - mean["desde cero", 5] > 2
 assert mean["desde cero", 100] - mean["solo la cabeza", 100] > 3
-assert mean["tasas distintas", 10] < mean["ajuste fino", 10] + 4
+assert mean["desde cero", 100] > mean["ajuste fino", 100] - 1
+for k in COUNTS:
+    between = sorted((mean["solo la cabeza", k], mean["ajuste fino", k]))
+    assert between[0] - 3 < mean["tasas distintas", k] < between[1] + 3
 
-# %% alt="Acierto en prueba según las fotos por clase, de 5 a 100, con barras de desviación. Desde cero empieza muy por debajo de las otras tres y sube deprisa. Solo la cabeza empieza arriba y casi no sube: con cien fotos es la más baja. Ajuste fino y tasas distintas empiezan arriba y siguen subiendo." caption="Media y desviación de tres semillas. Las cuatro maneras ven las mismas fotos."
+# %% alt="Acierto en prueba según las fotos por clase, de 5 a 100, con barras de desviación. Con cinco fotos, desde cero está muy por debajo de las otras tres y solo la cabeza es la más alta. Con cien el orden se ha invertido: desde cero es la más alta y solo la cabeza, que apenas sube, queda abajo." caption="Media y desviación de tres semillas. Las cuatro maneras ven las mismas fotos."
 with plotting.style():
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
     styles = ("o--", "s:", "^-", "D-.")
@@ -330,18 +329,17 @@ with plotting.style():
     figure.tight_layout()
 
 # %% [markdown]
-# Lee la figura por los extremos.
+# Lee la figura por los extremos: el orden se invierte. **Cuantas menos fotos tienes, menos conviene mover.**
 #
-# **Con cinco fotos**, heredar gana por mucho, y da casi igual cómo. Desde cero hay que descubrir, con veinticinco imágenes, que
-# un botín es un botín en cualquiera de 169 lugares. La red heredada ya lo sabe: se lo enseñaron miles de suéteres y zapatillas.
+# **Con cinco**, heredar gana por mucho, y lo mejor es no tocar más que la cabeza. Desde cero hay que descubrir, con veinticinco
+# imágenes, que un botín es un botín en cualquiera de 169 lugares. La red heredada ya lo sabe: se lo enseñaron miles de suéteres y
+# zapatillas. Y si se suelta toda, esas veinticinco imágenes alcanzan para estropear parte de lo que sabía.
 #
-# **Con cien**, la ventaja se acabó: desde cero alcanza al ajuste fino o lo pasa. Lo que la otra tienda sabía, cien fotos lo
-# enseñan, y a tu medida. La que solo entrena la cabeza se quedó muy atrás: 425 números no dan para más, y las
-# características que heredó se hicieron para otras prendas. Es la suma del juguete: lo que no distinguen, ninguna
-# cabeza lo recupera.
+# **Con cien**, la ventaja se acabó. Lo que la otra tienda sabía, cien fotos ya lo enseñan, y a tu medida. La que solo entrena
+# la cabeza apenas mejoró: 425 números no dan para más, y las características que heredó se hicieron para otras prendas. Es la
+# suma del juguete: lo que no distinguen, ninguna cabeza lo recupera.
 #
-# **Las tasas distintas** no ganaron nada aquí frente al ajuste fino. Son una precaución para redes hondas, y esta tiene cinco
-# capas. Lo decimos porque lo medimos; en la tuya, mídelo tú.
+# **Las tasas distintas** quedan entre las dos, que es lo que son: las primeras capas casi congeladas, las últimas casi sueltas.
 #
 # ¿Y si la de cero solo necesitaba más tiempo? Buena pregunta: es [el ejercicio 4](#ejercicio-4).
 #
