@@ -294,11 +294,10 @@ def with_network(chosen):
     normalize = data.normalization(part)
     torch.manual_seed(seed)
     net = models.create("lenet5_modern", num_classes=10, in_channels=1)
-    batch_size, lr = (64, 0.03) if len(part) <= 1000 else (128, 0.05)
-    batches = data.Batches(part, batch_size, shuffle=True, seed=seed, transform=normalize)
+    batches = data.Batches(part, 64, shuffle=True, seed=seed, transform=normalize)
     test_batches = data.Batches(test_set, 500, transform=normalize)
-    epochs = max(6, min(30, 12_000 // len(part)))
-    training.train(net, batches, [next(iter(test_batches))], epochs=epochs, lr=lr)
+    epochs = max(5, min(30, 12_000 // len(part)))
+    training.train(net, batches, [next(iter(test_batches))], epochs=epochs, lr=0.03)
     return training.evaluate(net, test_batches).top1
 
 
