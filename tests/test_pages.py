@@ -1,6 +1,6 @@
 """El mapa de las páginas: qué de los documentos de partida lleva cada una, para que nada se pierda.
 
-Los `page_map*.csv` tienen una fila por cosa: la página, el documento (C y S, las diapositivas; N, el
+Los `page_map.csv` tienen una fila por cosa: la página, el documento (C y S, las diapositivas; N, el
 cuaderno; T, la transcripción), qué es y el texto con que aparece en la página.
 """
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ROWS = [
     row
-    for path in sorted(Path(__file__).parent.glob("page_map*.csv"))
+    for path in sorted(Path(__file__).parent.glob("page_map.csv"))
     for row in csv.DictReader(path.read_text("utf-8").splitlines())
 ]
 PAGES = sorted({row["página"] for row in ROWS})
