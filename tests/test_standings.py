@@ -4,12 +4,14 @@ import json
 import re
 import statistics
 
+import fullsize
 import generated
 import performance
 import pytest
+import recipes
 import standings
 
-from cnnhistory import race
+from cnnhistory import eras, race
 from cnnhistory.models import CATALOG
 
 
@@ -116,3 +118,70 @@ def test_what_the_page_says_of_performance():
     assert log["lenet_28"]["ratio"] > 2  # «gana mucho»
     assert 1 < log["resnet18_96"]["ratio"] < 1.5  # «gana poco»
     assert log["compose_28"]["ratio"] > 10
+
+
+# ¿Arquitectura o receta?
+
+
+def test_every_network_ran_with_both_recipes_the_same_seeds_and_budget():
+    budget = ("dataset", "subset", "epochs", "batch_size")
+    own = {name: {} for name in recipes.runs()}
+    for name, runs in recipes.runs().items():
+        for run in runs:
+            assert not run.error
+            own[name].setdefault(run.recipe["name"], set()).add(run.recipe["seed"])
+    assert own["articulo"] == own["hoy"]
+    assert set(own["hoy"]) == set(eras.ERAS)
+    assert all({0, 1, 2} <= seeds for seeds in own["hoy"].values())
+    everything = [run.recipe for runs in recipes.runs().values() for run in runs]
+    assert len({tuple(recipe[key] for key in budget) for recipe in everything}) == 1
+
+
+def test_each_recipe_is_the_one_that_the_page_tells():
+    for run in recipes.runs()["articulo"]:
+        era = eras.ERAS[run.recipe["name"]]
+        for key in ("lr", "optimizer", "schedule", "initialization", "weight_decay", "augment"):
+            assert run.recipe[key] == getattr(era, key)
+        assert run.recipe["label_smoothing"] == 0
+    for run in recipes.runs()["hoy"]:
+        recipe = run.recipe
+        assert (recipe["optimizer"], recipe["schedule"]) == ("nesterov", "one_cycle")
+        assert (recipe["augment"], recipe["label_smoothing"]) == ("crop_flip", 0.1)
+        assert recipe["initialization"] is None
+        assert recipe["lr"] == CATALOG[recipe["name"]].lr
+
+
+def test_what_the_page_says_of_recipes():
+    pairs = {pair.name: pair for pair in recipes.pairs()}
+    assert recipes.spread("paper") > 5 * recipes.spread("today")  # «varias veces más»
+    for name in ("alexnet_mini", "zfnet_mini"):  # «siguen en el azar»
+        assert abs(pairs[name].paper.top1 - 0.1) < 0.03
+    for name in ("resnet_mini", "resnext_mini", "densenet_mini", "senet_mini"):
+        assert min(pairs[name].paper.top1, pairs[name].today.top1) > 0.8
+    densenet = pairs.pop("densenet_mini")
+    assert densenet.gain < -densenet.paper.deviation - densenet.today.deviation
+    rest = [row.top1 for pair in pairs.values() for row in (pair.paper, pair.today)]
+    assert densenet.paper.top1 > max(*rest, densenet.today.top1)
+
+
+def test_the_table_of_recipes_has_every_network_and_its_logs():
+    html = generated.block("tabla-recetas", "resultados/carrera-justa.py")
+    assert html.count("<tr><td>") == len(recipes.pairs())
+    links = re.findall(r'href="\.\./\.\./(resultados/recetas/[\w/-]+\.json)"', html)
+    assert len(links) == sum(map(len, recipes.runs().values()))
+    assert all((standings.FOLDER.parent.parent / link).exists() for link in links)
+    text = generated.block("recetas-de-articulo", "resultados/carrera-justa.py")
+    assert all(f"| `{name}` |" in text for name in eras.ERAS)
+
+
+def test_every_full_network_that_ran_beats_the_curve_of_d2l():
+    ran = fullsize.ours("completas")
+    assert ran
+    for row in fullsize.theirs():
+        if row["red"] in ran:
+            assert ran[row["red"]].top1 > float(row["acierto"]) + 0.005  # el error de leer la curva
+    for run in race.load(fullsize.RESULTS / "completas"):
+        assert run.recipe["subset"] == "full"
+        assert run.recipe["epochs"] <= 10
+    text = generated.block("tabla-completas", "resultados/carrera-justa.py")
+    assert text.count("sin correr") == len(fullsize.theirs()) - len(ran)

@@ -1,19 +1,16 @@
-"""Las redes completas contra las curvas de d2l, y la mejor mini contra la tabla del conjunto.
+"""Las redes completas contra las curvas de d2l.
 
-`resultados/d2l.csv` tiene el último punto de cada curva publicada; `resultados/completas` y
-`resultados/mejor`, nuestras corridas.
+`resultados/d2l.csv` tiene el último punto de cada curva publicada, y `resultados/completas`,
+nuestras corridas.
 """
 
 import csv
 from functools import cache
-from html import escape
 from pathlib import Path
 
 import charts
 
 from cnnhistory import race
-from cnnhistory.inspection import thousands
-from cnnhistory.models import CATALOG
 
 RESULTS = Path(__file__).parent.parent / "resultados"
 
@@ -49,19 +46,6 @@ def against_d2l(src_uri: str) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def best(src_uri: str) -> str:
-    """La mejor mini: cuánto acierta con más épocas y aumentación, y con qué se corrió."""
-    ((name, row),) = ours("mejor").items()
-    run = race.load(RESULTS / "mejor")[0]
-    recipe = run.recipe
-    return (
-        f"La mini de {escape(CATALOG[name].label)} (`{name}`, {thousands(row.parameters)} "
-        f"parámetros) llega a {_score(row)} con {recipe['epochs']} épocas, lotes de "
-        f"{recipe['batch_size']} y la aumentación `{recipe['augment']}`: {row.runs} semillas, "
-        f"{thousands(round(row.seconds))} segundos cada una en {escape(run.machine)}."
-    )
 
 
 def _score(row: race.Standing) -> str:

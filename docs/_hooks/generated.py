@@ -252,7 +252,6 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "recetas-de-articulo": recipes.papers,
     "resumen-recetas": recipes.summary,
     "tabla-completas": fullsize.against_d2l,
-    "mejor-mini": fullsize.best,
     "tarjetas-velocidad": history.card_speeds,
     "tarjetas-memoria": history.card_memories,
     "tarjetas-tabla": history.card_table,
