@@ -327,13 +327,13 @@ assert abs(np.subtract(*transferred.values())) < 0.05
 # lejos, pero dos cosas separadas pueden tener la misma sombra. **t-SNE** hace lo contrario: mueve los
 # puntos hasta que las vecinas de cada uno sean, en lo posible, las mismas que antes.[^tsne] Cuarenta imágenes de cada clase:
 
-# %% alt="Prendas pequeñas que forman una nube con forma de abanico. En color, las tres clases que la red no vio: los vestidos y los bolsos, mezclados con camisetas y abrigos; las zapatillas, al otro lado, junto a sandalias y botines. El calzado queda separado de la ropa." caption="PCA. En color, las clases que la red no vio nunca; en gris, las siete con que se entrenó."
+# %% alt="Prendas pequeñas repartidas en forma de L. Por el brazo vertical, de arriba abajo, pantalones, vestidos y ropa de torso; por el horizontal, a la derecha, el calzado. En color, lo que la red no vio: los vestidos, entre los pantalones y las camisas; las zapatillas, entre sandalias y botines; los bolsos, a medio camino entre la ropa y el calzado." caption="PCA. En color, las clases que la red no vio nunca; en gris, las siete con que se entrenó."
 chosen = torch.cat([(test_set.labels == label).nonzero()[:40, 0] for label in range(10)])
 some = test_set[chosen]
 flat = descriptors.project(by_net[chosen], "pca")
 plotting.image_map(flat, some.images, some.labels, some.classes, highlight=unseen)
 
-# %% alt="Las mismas prendas, ahora en grupos sueltos con huecos entre ellos. El calzado forma una isla, con las zapatillas entre sandalias y botines. Los bolsos quedan casi todos juntos y los vestidos, cerca de camisetas y camisas." caption="t-SNE de los mismos descriptores. Las vecinas son de fiar; los huecos, no."
+# %% alt="Las mismas prendas, en dos islas. A la derecha, el calzado: las zapatillas juntas, entre sandalias y botines. A la izquierda, la ropa: pantalones arriba, vestidos debajo en dos grupos, y abajo lo que se pone en el torso. Casi todos los bolsos forman un grupo propio, pegado a la ropa." caption="t-SNE de los mismos descriptores. Las vecinas son de fiar; los huecos, no."
 layout = descriptors.project(by_net[chosen], "tsne", seed=seed)
 plotting.image_map(layout, some.images, some.labels, some.classes, highlight=unseen)
 
@@ -353,7 +353,7 @@ assert nearby["t-SNE"] > nearby["PCA"] + 0.03
 # Míralo con datos de los que sabemos la verdad: tres nubes de puntos. Dos están cerca, la
 # tercera diez veces más lejos, y una es cinco veces más ancha que las otras.
 
-# %% alt="Dos mapas de las mismas tres nubes. En el de PCA, dos nubes casi se tocan a un lado, una de ellas mucho más ancha, y la tercera queda muy lejos. En el de t-SNE, tres manchas de tamaño parecido a distancias parecidas." caption="Tres nubes de verdad conocida, con un símbolo cada una. t-SNE borra las distancias entre grupos y sus tamaños."
+# %% alt="Dos mapas de las mismas tres nubes. En el de PCA, dos nubes casi se tocan a la izquierda, una mucho más ancha que la otra, y la tercera queda muy lejos, a la derecha. En el de t-SNE, tres manchas de tamaño parecido; la tercera está apartada, pero solo unas pocas veces más que las otras dos entre sí." caption="Tres nubes de verdad conocida, con un símbolo cada una. t-SNE encoge las distancias entre grupos e iguala sus tamaños."
 generator = torch.Generator().manual_seed(seed)
 centers = torch.zeros(3, 10)
 centers[1, 0], centers[2, 1] = 20, 200
