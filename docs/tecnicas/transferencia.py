@@ -1,14 +1,14 @@
 # %% [markdown]
 # # Transferencia: diez fotos por clase
 #
-# Una tienda te pide una red que separe abrigos de camisas, botines de sandalias. Te da diez fotos de cada cosa. Con
-# diez fotos no se entrena una red de decenas de miles de pesos: se las aprende de memoria y no entiende nada.
+# Una tienda te pide una red que separe abrigos de camisas, botines de sandalias. Te da diez fotos de cada cosa. Tu red
+# tiene decenas de miles de pesos: con tan pocas fotos le resulta más fácil aprendérselas de memoria que entender algo.
 #
 # Pero otra tienda tiene una red entrenada con miles de fotos. No de tus clases: de suéteres, vestidos, bolsos. **¿De qué
 # te sirve lo que aprendió mirando otra cosa?**
 #
-# Aprovecharlo se llama *transferencia* (*transfer learning*). Así se usan hoy casi todas las redes de esta historia:
-# no se entrenan, se heredan. En esta página la haces primero con tres puntos y un lápiz, la mides después con cinco, diez,
+# Aprovecharlo se llama *transferencia* (*transfer learning*). Los pesos de muchas redes de esta historia se publicaron, y
+# es así como se usan: no se entrenan, se heredan. En esta página la haces primero con tres puntos y un lápiz, la mides después con cinco, diez,
 # cincuenta y cien fotos por clase, y buscas a propósito los casos en que estorba. Los hay.
 #
 # Te conviene haber leído [El bucle de entrenamiento](bucle-de-entrenamiento.py).
@@ -493,7 +493,7 @@ theirs.fc = nn.Identity()
 with torch.inference_mode():
     ours = nn.Sequential(net.stem, *net.stages, net.head[:2]).eval()(images)
     largest = (ours - theirs.eval()(images)).abs().max().item()
-print(f"lo congelado, contra torchvision: la mayor diferencia es {largest:.0e}")
+print(f"lo congelado, contra torchvision: la mayor diferencia es {largest:.1g}")
 assert trainable(net) == 512 * 2 + 2
 assert largest < 1e-4
 
@@ -516,12 +516,12 @@ assert largest < 1e-4
 # - **2018, a distintas velocidades.** [Howard y Ruder](../referencia/bibliografia.md#howard2018) llevaron la receta al texto:
 #   tasas discriminativas y descongelar poco a poco.
 # - **2018, las dudas.** [Kornblith, Shlens y Le](../referencia/bibliografia.md#kornblith2018) compararon 16 redes en 12 conjuntos:
-#   la que mejor clasifica ImageNet suele transferir mejor, pero en dos conjuntos de clases muy finas preentrenar casi no aportó. Y
+#   la que mejor clasifica ImageNet suele transferir mejor, pero en dos conjuntos pequeños de clases casi iguales preentrenar apenas aportó. Y
 #   [He, Girshick y Dollár](../referencia/bibliografia.md#he2018) entrenaron detectores desde cero, con más pasos, y empataron
 #   con los preentrenados, incluso con el 10 % de los datos: preentrenar hacía llegar antes, no más lejos.
 #
-# Que «ahorra mucho tiempo, con muy buenos resultados» es cierto, y se enseña en todas partes. La última línea es la que se
-# olvida: depende de cuántas fotos tienes y de qué tan lejos queda la tarea. Es justo lo que mediste arriba.
+# Que heredar ahorra tiempo y suele salir bien es cierto, y se enseña en todas partes. Las dudas son lo que se olvida:
+# depende de cuántas fotos tienes y de qué tan lejos queda la tarea. Es justo lo que mediste arriba.
 #
 # ## Errores comunes
 #
@@ -620,8 +620,8 @@ assert order["antes"] < 40 < order["después"]
 #
 # ### La prisa de los primeros pasos { #prisa }
 #
-# La cabeza recién nacida no sabe nada, y sus primeros errores son enormes. Si todo está suelto, esos errores viajan hacia atrás y
-# mueven lo bueno que había. Kumar y otros (2022) le pusieron nombre, *distorsión de las características*, y remedio: entrenar
+# La cabeza recién nacida no sabe qué mirar. Mientras lo averigua, todo lo que está suelto se mueve con ella, hacia donde piden sus
+# primeras respuestas, que son malas. Kumar y otros (2022) le pusieron nombre, *distorsión de las características*, y remedio: entrenar
 # primero la cabeza y después soltar lo demás. Medimos dos cosas: el acierto en tus clases y, con la cabeza vieja, cuánto queda de lo
 # que la red sabía.
 
@@ -651,9 +651,9 @@ assert rush["con prisa, la cabeza primero"][1] - rush["con prisa"][1] > 2
 assert rush["con prisa, la cabeza primero"][0] > rush["con prisa"][0] - 1
 
 # %% [markdown]
-# Con una tasa tres veces mayor, los primeros pasos borraron buena parte de lo que la red sabía. Con la cabeza entrenada antes,
-# la misma tasa hace menos daño: los errores que viajan hacia atrás ya son pequeños. Baja la tasa al ajustar, y si no puedes,
-# calienta la cabeza.
+# Con una tasa tres veces mayor, el ajuste borró buena parte de lo que la red sabía. Con la cabeza entrenada antes, durante otros
+# tantos pasos, la misma tasa hace menos daño: cuando lo demás se suelta, ya queda poco error que corregir. Baja la tasa al ajustar y,
+# si dudas, calienta primero la cabeza.
 #
 # ## Ejercicios
 #
@@ -675,9 +675,13 @@ assert trainable(large) == 2048 * 20 + 20
 # %% tags=["solucion"]
 with torch.device("meta"):
     large = models.create("resnet50")
-rates = [group["lr"] for group in discriminative()(large, 0.02, 0.0).param_groups[::2]]
-print([round(rate, 5) for rate in rates])
-assert abs(rates[0] / rates[-1] - 2.6**3) < 1e-6
+for groups in (4, 5):
+    optimizer = discriminative(groups=groups)(large, 0.02, 0.0)
+    rates = [group["lr"] for group in optimizer.param_groups[::2]]
+    print(
+        f"{groups} grupos: {[round(rate, 5) for rate in rates]}, {rates[0] / rates[-1]:.1f} veces"
+    )
+    assert abs(rates[0] / rates[-1] - 2.6 ** (groups - 1)) < 1e-6
 
 # %% [markdown]
 # <span id="ejercicio-3"></span>**3. Dudar.** Alguien te dice: «desde cero perdió porque le faltó tiempo». Y otra persona: «lo que
