@@ -214,7 +214,7 @@ plotting.image_grid(test_set.images[shown], titles, columns=7)
 
 # %%
 def one_photo(rows, shots=1, draws=200):
-    """Acierto en las clases nuevas, con `shots` fotos inscritas de cada una: la media de los sorteos."""
+    """Acierto en las clases nuevas, y su desviación, con `shots` fotos inscritas de cada una."""
     rows, labels = F.normalize(rows[new]), test_set.labels[new]
     generator = torch.Generator().manual_seed(seed)
     hits = []
@@ -323,7 +323,7 @@ assert abs(np.subtract(*transferred.values())) < 0.05
 #
 # Ochenta y cuatro números no se dibujan. Para verlos hay que llevarlos a un plano, y todo mapa miente en algo.
 #
-# **PCA** proyecta sobre las dos direcciones en que más varían los datos. Es una sombra: lo que está lejos en el mapa estaba
+# **PCA** (análisis de componentes principales) proyecta sobre las dos direcciones en que más varían los datos. Es una sombra: lo que está lejos en el mapa estaba
 # lejos, pero dos cosas separadas pueden tener la misma sombra. **t-SNE** hace lo contrario: mueve los
 # puntos hasta que las vecinas de cada uno sean, en lo posible, las mismas que antes.[^tsne] Cuarenta imágenes de cada clase:
 
