@@ -452,25 +452,6 @@ for title, scale in (("de 0 a 255", 1), ("de 0 a 1", 255)):
         assert result > 0.7
 
 # %% [markdown]
-# ### Describir sin mirar el tamaño { #tamano }
-#
-# SIFT se pensó para fotos. En un dígito de 8×8 sin agrandar, un parche de 8 píxeles es el dígito entero, y la rejilla tiene
-# cuatro puntos:
-
-# %%
-scores = {}
-for min_side in (8, 28):
-    bag_of_digits = make_pipeline(
-        DenseSIFT(patch_sizes=(8,), min_side=min_side),
-        BagOfVisualWords(100, levels=2, random_state=seed),
-        LinearSVC(C=10),
-    )
-    bag_of_digits.fit(train_digits.images.numpy(), train_digits.labels.numpy())
-    scores[min_side] = bag_of_digits.score(test_digits.images.numpy(), test_digits.labels.numpy())
-print(f"sin agrandar: {scores[8]:.1%} · agrandados a 32×32: {scores[28]:.1%}")
-assert scores[28] > scores[8] + 0.03
-
-# %% [markdown]
 # ## Ejercicios { #ejercicios }
 #
 # **1. Comprobar.** Gira el parche del principio un cuarto de vuelta con `np.rot90`. ¿Qué le pasa al histograma?
