@@ -23,7 +23,7 @@ from matplotlib.collections import LineCollection
 from sklearn import datasets
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import SVC
 from torch.nn import functional as F
 
 from cnnhistory import data, inspection, models, plotting, training
