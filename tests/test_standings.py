@@ -171,7 +171,7 @@ def test_the_table_of_recipes_has_every_network_and_its_logs():
     assert len(links) == sum(map(len, recipes.runs().values()))
     assert all((standings.FOLDER.parent.parent / link).exists() for link in links)
     text = generated.block("recetas-de-articulo", "resultados/carrera-justa.py")
-    assert all(f"| `{name}` |" in text for name in eras.ERAS)
+    assert all(f"- `{name}`: " in text for name in eras.ERAS)
 
 
 def test_every_full_network_that_ran_beats_the_curve_of_d2l():

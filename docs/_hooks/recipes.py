@@ -73,8 +73,6 @@ def _row(pair: Pair, src_uri: str) -> str:
     card = CATALOG[pair.name]
     label = f"{cards.link(card, src_uri)} <code>{escape(pair.name)}</code>"
     cells = "".join(f"<td>{_score(row)}</td>" for row in (pair.paper, pair.today))
-    gain = charts.number(abs(100 * pair.gain))
-    sign = "+" if pair.gain >= 0 else "−"
     here = get_relative_url(".", src_uri.rsplit(".", 1)[0] + "/")
     logs = " · ".join(
         " ".join(
@@ -85,9 +83,13 @@ def _row(pair: Pair, src_uri: str) -> str:
         for recipe, own in runs().items()
     )
     return (
-        f'<tr><td>{card.year}</td><th scope="row">{label}</th>{cells}<td>{sign}{gain}</td>'
+        f'<tr><td>{card.year}</td><th scope="row">{label}</th>{cells}<td>{_signed(100 * pair.gain)}</td>'
         f'<td class="amplia">{logs}</td></tr>'
     )
+
+
+def _signed(points: float) -> str:
+    return ("+" if points >= 0 else "−") + charts.number(abs(points))
 
 
 def _score(row: race.Standing) -> str:
@@ -95,27 +97,26 @@ def _score(row: race.Standing) -> str:
 
 
 def papers(src_uri: str) -> str:
-    """Qué dice cada artículo de cómo entrenar su red, y de dónde sale."""
-    lines = [
-        "| Red | Nace con | Optimizador | Tasa | Decaimiento | Aumentación | Fuente |",
-        "| --- | --- | --- | ---: | ---: | --- | --- |",
-    ]
+    """Qué dice cada artículo de cómo entrenar su red, y de dónde sale lo que no dice."""
+    lines = []
     for pair in pairs():
         era = eras.ERAS[pair.name]
-        cells = (
-            f"`{pair.name}`",
-            {None: "la suya", "xavier": "Glorot"}.get(era.initialization, "normal fija"),
+        rate = f"tasa {era.lr:g}" + ("" if era.schedule == "constant" else ", entre diez dos veces")
+        parts = (
+            {None: "nace como en el catálogo", "xavier": "nace con la uniforme de Glorot"}.get(
+                era.initialization, "nace con una normal igual en todas las capas"
+            ),
             _OPTIMIZERS[era.optimizer],
-            f"{era.lr:g}" + ("" if era.schedule == "constant" else ", /10 dos veces"),
-            f"{era.weight_decay:g}",
-            "recorte y espejo" if era.augment else "ninguna",
-            f"[artículo]({CATALOG[pair.name].url}), {era.source}",
+            rate,
+            f"decaimiento {era.weight_decay:g}" if era.weight_decay else "sin decaimiento",
+            "recortes y espejos" if era.augment else "sin aumentación",
         )
-        lines.append("| " + " | ".join(cells) + " |")
+        source = f"[artículo]({CATALOG[pair.name].url}), {era.source}"
+        lines.append(f"- `{pair.name}`: {'; '.join(parts)} ({source}).")
     return "\n".join(lines)
 
 
-_OPTIMIZERS = {"plain": "SGD", "momentum": "momento 0.9", "nesterov": "Nesterov 0.9"}
+_OPTIMIZERS = {"plain": "SGD sin momento", "momentum": "momento 0.9", "nesterov": "Nesterov 0.9"}
 
 
 def summary(src_uri: str) -> str:
@@ -125,12 +126,13 @@ def summary(src_uri: str) -> str:
     seeds = sorted({run.recipe["seed"] for each in runs().values() for run in each})
     machines = sorted({run.machine for each in runs().values() for run in each})
     dates = sorted({run.date for each in runs().values() for run in each})
+    low, high = (_signed(100 * value) for value in (min(gains), max(gains)))
     points = {name: charts.number(100 * value) for name, value in _effects().items()}
     return (
         f"Cambiar la receta y dejar la red movió el acierto {points['receta']} puntos en la mediana, "
-        f"y entre {charts.number(100 * min(gains))} y {charts.number(100 * max(gains))}. Cambiar la "
-        f"red y dejar la receta: las medias se separan ±{points['redes, su receta']} puntos con la de "
-        f"cada artículo y ±{points['redes, hoy']} con la de hoy.\n\n"
+        f"entre {low} y {high}. Cambiar la red y dejar la receta: las medias tienen una desviación de "
+        f"{points['redes, su receta']} puntos con la de cada artículo y de {points['redes, hoy']} con "
+        "la de hoy.\n\n"
         f"{sum(map(len, runs().values()))} corridas: {len(gains)} redes, dos recetas, semillas "
         f"{seeds[0]} a {seeds[-1]}, {recipe['epochs']} épocas de las 10\u202f000 imágenes del "
         f"paquete, lotes de {recipe['batch_size']}. Máquina: {escape(', '.join(machines))}. Fecha: "

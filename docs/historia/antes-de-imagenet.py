@@ -257,7 +257,7 @@ bag.codebook_ = np.array(
 hard = bag.transform(toy)[0]
 soft = bag.set_params(sigma=5.0).transform(toy)[0]
 print("dura: ", hard.round(3).tolist())
-print("suave:", soft.round(3).tolist())
+print("suave:", [round(share, 3) for share in soft.tolist()])
 
 expected = 1 / (1 + np.exp((np.array([1, 4, 162, 61]) - [181, 164, 2, 41]) / (2 * 5**2)))
 assert hard.tolist() == [0.5, 0.5]
