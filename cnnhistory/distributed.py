@@ -3,6 +3,9 @@
 Cada proceso tiene una copia de la red, ve su parte de cada lote y promedia sus gradientes con los
 demás: es lo que hace `DistributedDataParallel`. `torchrun` los lanza y les dice quién es cada uno
 con variables de entorno; sin ellas, todo aquí es como si hubiera un solo proceso.
+
+Con dos procesos, reanudar da los mismos bits que no haber parado. Con más, la suma de los
+gradientes puede cambiar de orden al reanudar, y los bits finales difieren en el redondeo.
 """
 
 import os

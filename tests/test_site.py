@@ -349,12 +349,14 @@ def test_copy_buttons_copy_the_code_and_nothing_else(
             assert copied
             checked += len(copied)
             if script.exists():
-                cells = [
-                    cell.source.strip()
-                    for cell in jupytext.reads(script.read_text("utf-8"), "py:percent").cells
-                    if cell.cell_type == "code" and "oculto" not in cell.metadata.get("tags", [])
-                ]
-                assert [code.strip() for code in copied] == [code for code in cells if code]
+                shown = []  # el código de las celdas, y el que el texto solo enseña
+                for cell in jupytext.reads(script.read_text("utf-8"), "py:percent").cells:
+                    if cell.cell_type == "markdown":
+                        shown += re.findall(r"^```python\n(.*?)^```", cell.source, re.M | re.S)
+                    elif "oculto" not in cell.metadata.get("tags", []):
+                        shown.append(cell.source)
+                expected = [code.strip() for code in shown if code.strip()]
+                assert [code.strip() for code in copied] == expected
     assert checked
     assert not problems
 

@@ -31,7 +31,7 @@ def ours(folder: str) -> dict[str, race.Standing]:
 def against_d2l(src_uri: str) -> str:
     """Una fila por red de d2l: su acierto, el nuestro, o que no se ha corrido."""
     lines = [
-        "| Red | Resolución | Épocas | d2l | `cnnhistory` | |",
+        "| Red | Resolución | Épocas | d2l | `cnnhistory` | Corridas |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in theirs():

@@ -50,7 +50,7 @@ assert z.tolist() == [2, 1, 0]
 #
 # Con $e \approx 2.718$ y una calculadora:
 #
-# | Clase | $z$ | $e^z$ | $p$ |
+# | Clase | Puntos, $z$ | Exponencial, $e^z$ | Probabilidad, $p$ |
 # | --- | ---: | ---: | ---: |
 # | camiseta | 2 | 7.389 | 7.389 / 11.107 = 0.665 |
 # | pantalón | 1 | 2.718 | 2.718 / 11.107 = 0.245 |
@@ -609,7 +609,7 @@ assert torch.allclose(final[0][:, order], final[1])
 # haz una tabla.
 
 # %% [markdown] tags=["solucion"]
-# | Dibujo | $c$ | $s$ | $m$ | $\text{ReLU}(c - s + 4m - 4)$ | $\text{ReLU}(s - c - 4m)$ |
+# | Dibujo | Esquinas, $c$ | Lados, $s$ | Centro, $m$ | Primera, $\text{ReLU}(c - s + 4m - 4)$ | Segunda, $\text{ReLU}(s - c - 4m)$ |
 # | --- | ---: | ---: | ---: | ---: | ---: |
 # | aspa | 4 | 0 | 1 | 4 | 0 |
 # | aspa en negativo | 0 | 4 | 0 | 0 | 4 |

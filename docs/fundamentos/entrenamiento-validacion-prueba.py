@@ -78,7 +78,7 @@ assert honest < 0.85
 #
 # Con lápiz. Si $p = 0.9$, entonces $p(1-p) = 0.9 \times 0.1 = 0.09$, cuya raíz es $0.3$. Así que $e = 0.3/\sqrt{n}$:
 #
-# | Imágenes de prueba, $n$ | $\sqrt{n}$ | Error estándar, $e$ | Casi siempre entre ($p \pm 2e$) |
+# | Imágenes de prueba, $n$ | Raíz, $\sqrt{n}$ | Error estándar, $e$ | Casi siempre entre ($p \pm 2e$) |
 # | ---: | ---: | ---: | --- |
 # | 25 | 5 | 0.06 | 78 % y 102 %: ni siquiera es posible |
 # | 100 | 10 | 0.03 | 84 % y 96 % |

@@ -245,7 +245,7 @@ for group in discriminative()(heir, 0.02, 5e-4).param_groups[::2]:
 #
 # Ya está todo. Cuatro maneras de usar las mismas fotos:
 #
-# | | Empieza en | Se mueve |
+# | Manera | Empieza en | Se mueve |
 # | --- | --- | --- |
 # | **desde cero** | pesos al azar | todo |
 # | **solo la cabeza** | la red heredada | la cabeza |
