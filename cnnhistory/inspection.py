@@ -124,7 +124,9 @@ def count_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
     return sum(row.macs for row in shape_table(model, input_shape))
 
 
-def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
+def shape_table(
+    model: nn.Module, input_shape: Sequence[int], whole: tuple[type[nn.Module], ...] = ()
+) -> ShapeTable:
     """Sigue a una imagen por la red, en modo de evaluación, y anota cada capa que atraviesa.
 
     No gasta memoria ni tiempo de cálculo: la red se recorre con tensores sin datos. El modelo
@@ -134,31 +136,45 @@ def shape_table(model: nn.Module, input_shape: Sequence[int]) -> ShapeTable:
     Args:
         model: La red, en cualquier dispositivo.
         input_shape: Forma de una imagen, ``(C, H, W)``.
+        whole: Clases de bloques que se cuentan como una sola capa, por ejemplo
+            ``(Bottleneck,)``; la fila de un bloque suma lo que lleva dentro.
 
     Returns:
         Una fila por capa, en el orden de ejecución.
 
     Raises:
-        ValueError: Si la red no acepta esa forma.
+        ValueError: Si la red no acepta esa forma o no tiene bloques de alguna de las clases.
     """
+    for kind in whole:
+        if not any(isinstance(module, kind) for module in model.modules()):
+            raise ValueError(f"{type(model).__name__} no tiene bloques {kind.__name__}")
     rows: list[LayerRow] = []
     names = {module: name for name, module in model.named_modules()}
     tracker = FieldTracker()
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        tracker.follow(module, inputs[0], output)
-        shape, seen = tuple(output.shape[1:]), tracker.field_of(output)
-        window, step = side(module, "kernel_size", 1), side(module, "stride", 1)
-        weight = getattr(module, "weight", None)
-        positions = shape[1] * shape[2] if len(shape) == 3 else 1
-        # Cada peso de un filtro trabaja una vez en cada posición: vale con grupos y sin ellos.
-        macs = weight.numel() * positions if weight is not None and weight.ndim > 1 else 0
+        name, shape = names[module], tuple(output.shape[1:])
+        if module in leaves:
+            tracker.follow(module, inputs[0], output)
+            weight = getattr(module, "weight", None)
+            positions = shape[1] * shape[2] if len(shape) == 3 else 1
+            # Cada peso de un filtro trabaja una vez en cada posición: vale con grupos y sin ellos.
+            macs = weight.numel() * positions if weight is not None and weight.ndim > 1 else 0
+            pending.append(macs)
+        if module in inside:
+            return
         count, kind = sum(p.numel() for p in module.parameters()), type(module).__name__
+        window, step = side(module, "kernel_size", 1), side(module, "stride", 1)
+        seen = tracker.field_of(output)
         field = seen.size if seen else None
-        rows.append(LayerRow(names[module], kind, shape, count, macs, field, window, step))
+        rows.append(LayerRow(name, kind, shape, count, sum(pending), field, window, step))
+        pending.clear()
 
-    leaves = [module for module in model.modules() if not any(True for _ in module.children())]
-    handles = [module.register_forward_hook(record) for module in leaves]
+    pending: list[int] = []  # las MACs de las capas que todavía no están en una fila
+    leaves = {module for module in names if not any(True for _ in module.children())}
+    wholes = [module for module in names if isinstance(module, whole)]
+    inside = {part for module in wholes for part in module.modules() if part is not module}
+    handles = [m.register_forward_hook(record) for m in leaves.union(wholes)]
     try:
         with undisturbed(model):
             dry_run(model, input_shape, tracker)

@@ -6,8 +6,9 @@ criterio, y nunca se distinguen solo por el color.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -26,6 +27,8 @@ from cnnhistory.training import Epoch
 __all__ = [
     "INK",
     "PALETTE",
+    "Block",
+    "blocks",
     "confusion_matrix",
     "curves",
     "data_flow",
@@ -55,6 +58,23 @@ _KINDS = {
     "flatten": ("aplanar", INK),
     "rbf": ("distancias", PALETTE[3]),
 }
+
+
+_BOX = (1.5, 0.44, 0.3)  # ancho, alto y separación de una caja de `blocks`, en pulgadas
+
+
+@dataclass(frozen=True)
+class Block:
+    """Un bloque por dibujar: los caminos que sigue la entrada y cómo se juntan.
+
+    Attributes:
+        paths: Las capas de cada camino, de la entrada a la salida. La primera palabra de una capa
+            le da su color; un camino sin capas es la identidad.
+        merge: Con qué se juntan, como ``"+"`` o ``"concatenar"``; vacío si hay un solo camino.
+    """
+
+    paths: Sequence[Sequence[str]]
+    merge: str = ""
 
 
 @contextmanager
@@ -323,7 +343,8 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
     parámetros, como ReLU o dropout.
 
     Args:
-        rows: Lo que devuelve `cnnhistory.inspection.shape_table`.
+        rows: Lo que devuelve `cnnhistory.inspection.shape_table`; con su ``whole``, una red honda
+            cabe en la pantalla.
         input_shape: Forma de la imagen de entrada, ``(C, H, W)``.
 
     Returns:
@@ -333,7 +354,7 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
     for row in rows:
         if row.output_shape != blocks[-1][1] or row.parameters:
             kind = next((k for k in _KINDS if k in row.kind.lower()), "")
-            label, color = _KINDS.get(kind, (row.kind, INK))
+            label, color = _KINDS[kind] if kind else (row.kind, PALETTE[5])
             if row.kernel_size > 1:
                 label += f" {row.kernel_size}×{row.kernel_size}"
             if row.stride > 1:
@@ -361,6 +382,84 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
         axis.axis("off")
         figure.subplots_adjust(0, 0, 1, 1)
     return _finished(figure)
+
+
+def blocks(diagrams: Mapping[str, Block]) -> Figure:
+    """Bloques de una red uno junto al otro, de la entrada (arriba) a la salida.
+
+    Los colores son los de `data_flow`: dicen de qué clase es cada capa.
+
+    Args:
+        diagrams: Cada bloque, por el título que llevará.
+
+    Returns:
+        La figura.
+
+    Raises:
+        ValueError: Si no hay bloques, alguno no tiene caminos o tiene varios y no dice cómo se
+            juntan.
+    """
+    for title, block in diagrams.items():
+        if not block.paths or bool(block.merge) != (len(block.paths) > 1):
+            raise ValueError(
+                f"el bloque «{title}» tiene {len(block.paths)} caminos y se junta con "
+                f"«{block.merge}»: hace falta al menos uno, y un «merge» si hay varios"
+            )
+    if not diagrams:
+        raise ValueError("no hay bloques que dibujar")
+    width, height, gap = _BOX
+    longest = max(len(path) for block in diagrams.values() for path in block.paths)
+    columns = [len(block.paths) for block in diagrams.values()]
+    bottom = -(longest + 1.6) * (height + gap)
+    with style():
+        figure, axes = plt.subplots(
+            1,
+            len(diagrams),
+            figsize=(sum(columns) * (width + gap) + 0.2, 0.5 - bottom),
+            width_ratios=columns,
+            squeeze=False,
+        )
+        for axis, (title, block) in zip(axes.flat, diagrams.items(), strict=True):
+            _draw_block(axis, block, bottom)
+            axis.set_title(title, fontsize=10)
+            axis.set(xlim=(0, len(block.paths) * (width + gap)), ylim=(bottom, 0.1))
+            axis.axis("off")
+        figure.tight_layout(pad=0.3)
+    return _finished(figure)
+
+
+def _draw_block(axis: Axes, block: Block, bottom: float) -> None:
+    """Los caminos de un bloque, en columnas, entre el punto de entrada y el de salida."""
+    width, height, gap = _BOX
+    colors = dict(_KINDS.values())
+    middle = len(block.paths) * (width + gap) / 2
+    fork, join = -gap / 2, bottom + height + gap
+    lines = [[(middle, 0.1), (middle, fork)], [(middle, join - 0.15), (middle, bottom)]]
+    for column, path in enumerate(block.paths):
+        x = (column + 0.5) * (width + gap)
+        spare = (fork - join - len(path) * height) / (len(path) + 1)
+        line = [(middle, fork), (x, fork)]
+        for index, layer in enumerate(path):
+            top = fork - spare * (index + 1) - height * index
+            color = colors.get(layer.split()[0].rstrip(","), INK)
+            corner = (x - width / 2, top - height)
+            axis.add_patch(Rectangle(corner, width, height, facecolor=color, alpha=0.22))
+            axis.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=color))
+            axis.text(x, top - height / 2, layer, ha="center", va="center", size=8)
+            lines.append([*line, (x, top)])
+            line = [(x, top - height)]
+        if not path:
+            axis.text(x + 0.06, (fork + join) / 2, "identidad", va="center", size=8)
+        lines.append([*line, (x, join), (middle, join)])
+    for line in lines:
+        axis.plot(*zip(*line, strict=True), color=INK, linewidth=1.2)
+    if block.merge:
+        wide = max(0.3, 0.1 * len(block.merge))
+        corner = (middle - wide / 2, join - 0.15)
+        axis.add_patch(Rectangle(corner, wide, 0.3, facecolor=INK, zorder=3))
+        axis.text(middle, join, block.merge, ha="center", va="center", size=9, color="white")
+    else:
+        axis.plot([middle, middle], [join, join - 0.15], color=INK, linewidth=1.2)
 
 
 def _finished(figure: Figure) -> Figure:

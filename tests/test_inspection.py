@@ -9,6 +9,7 @@ from looking import SMALL, Breaks, Unfolded, last_maps, network, state_of
 from torch import nn
 
 from cnnhistory import inspection, models
+from cnnhistory.models.resnet import Bottleneck
 
 torch.set_num_threads(1)
 
@@ -42,6 +43,24 @@ def test_shape_table_by_hand():
     assert [r.receptive_field for r in rows] == [3, 3, 3, 7, None, None, None]
     assert inspection.count_parameters(small()) == sum(r.parameters for r in rows)
     assert inspection.count_macs(small(), (2, 16, 16)) == sum(r.macs for r in rows)
+
+
+def test_a_block_counted_whole_adds_up_what_it_has_inside():
+    model = models.create("resnet50")
+    layers = inspection.shape_table(model, (3, 224, 224))
+    rows = inspection.shape_table(model, (3, 224, 224), whole=(Bottleneck,))
+    blocks = [row for row in rows if row.kind == "Bottleneck"]
+    assert len(blocks) == 3 + 4 + 6 + 3
+    assert blocks[0].name == "stages.0.0"
+    assert blocks[-1].output_shape == (2048, 7, 7)
+    first = [row for row in layers if row.name.startswith("stages.0.0.")]
+    assert blocks[0].parameters == sum(row.parameters for row in first) == 75_008
+    assert blocks[0].macs == sum(row.macs for row in first)
+    assert blocks[0].receptive_field == 11 + 2 * 4
+    assert sum(row.macs for row in rows) == sum(row.macs for row in layers)
+    assert [row for row in rows if row.name == "head.2"] == [layers[-1]]
+    with pytest.raises(ValueError, match="LeNet5 no tiene bloques Bottleneck"):
+        inspection.shape_table(models.create("lenet5"), (1, 32, 32), whole=(Bottleneck,))
 
 
 def test_frozen_and_shared_parameters_are_counted_as_they_should():

@@ -189,6 +189,37 @@ def test_data_flow_draws_every_change_of_shape_to_scale(name):
         assert above.get_y() + above.get_height() <= top
 
 
+def test_a_block_is_drawn_path_by_path():
+    shortcut = plotting.Block([["convolución 3×3", "ReLU", "convolución 3×3"], []], "+")
+    figure = plotting.blocks({"plano": plotting.Block([["pooling 2×2"]]), "residual": shortcut})
+    plain, residual = figure.axes
+    assert [axis.get_title() for axis in figure.axes] == ["plano", "residual"]
+    assert [text.get_text() for text in plain.texts] == ["pooling 2×2"]
+    texts = {text.get_text(): text.get_position() for text in residual.texts}
+    assert list(texts) == ["convolución 3×3", "ReLU", "identidad", "+"]
+    heights = [t.get_position()[1] for t in residual.texts[:3]]
+    assert heights == sorted(heights, reverse=True)  # de la entrada, arriba, a la salida
+    assert texts["identidad"][0] > texts["ReLU"][0] + 0.7  # en otra columna
+    edges = [to_rgb(patch.get_edgecolor()) for patch in plain.patches if not patch.get_fill()]
+    assert edges == [to_rgb(plotting.PALETTE[1])]  # el color de data_flow
+    bottom, top = residual.get_ylim()
+    assert all(bottom <= p.get_y() <= p.get_y() + p.get_height() <= top for p in residual.patches)
+
+
+@pytest.mark.parametrize(
+    ("diagrams", "message"),
+    [
+        ({}, "no hay bloques"),
+        ({"vacío": plotting.Block([])}, "«vacío» tiene 0 caminos"),
+        ({"x": plotting.Block([["ReLU"], []])}, "tiene 2 caminos y se junta con «»"),
+        ({"x": plotting.Block([["ReLU"]], "+")}, "tiene 1 caminos"),
+    ],
+)
+def test_blocks_that_cannot_be_drawn_are_refused(diagrams, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.blocks(diagrams)
+
+
 def test_style_gives_transparent_figures_and_restores():
     with plotting.style():
         figure, axis = plt.subplots()
