@@ -141,11 +141,18 @@ class Experiment:
             Los lotes de cada parte.
 
         Raises:
-            ValueError: Si la red o la aumentación no existen, o no se llevan con esos datos.
+            ValueError: Si la red o la aumentación no existen o no se llevan con esos datos, o si
+                la red no admite imágenes de ese lado.
             DataError: Si los datos faltan o están dañados.
         """
         card = models.find(self.name)
         if self.side:
+            least, most = card.sides
+            if self.side < least or (most and self.side > most):
+                limits = f"de {least} a {most}" if most else f"desde {least}"
+                raise ValueError(
+                    f"{self.name} admite imágenes de lado {limits} píxeles, y se pidió {self.side}"
+                )
             card = dataclasses.replace(card, input_shape=(card.input_shape[0], *2 * (self.side,)))
         if self.dataset in SOURCES:
             arguments = (self.subset,) if self.dataset == "fashion" else ()

@@ -110,6 +110,24 @@ def test_noise_measures_the_loop_at_the_size_of_the_network():
     assert parts.num_classes == 10
 
 
+def test_the_side_asked_for_is_the_side_that_the_network_sees(few):
+    for name, side in (("resnet_mini", 40), ("resnet_mini", 28), ("resnet20", None)):
+        parts = Experiment(name, side=side).parts("cpu")
+        expected = side or models.CATALOG[name].input_shape[1]
+        for batches in (parts.train, parts.validation, parts.test):
+            assert next(iter(batches))[0].shape[1:] == (1, expected, expected)
+    result = run(Experiment("resnet_mini", epochs=1, side=20))
+    assert 0 <= result.test.top1 <= 1
+
+
+def test_a_side_that_the_network_refuses_is_said_before_reading_anything(monkeypatch, capsys):
+    monkeypatch.setattr(experiment, "SOURCES", {"fashion": lambda _subset: pytest.fail("leyó")})
+    with pytest.raises(ValueError, match="alexnet admite imágenes de lado de 227 a 258 píxeles"):
+        Experiment("alexnet", side=224).parts("cpu")
+    assert cli.main(["train", "lenet5", "--side", "28", "--epochs", "1"]) == 1
+    assert "de 32 a 35 píxeles, y se pidió 28" in capsys.readouterr().err
+
+
 def test_a_tree_of_photos_trains_from_the_terminal_and_is_measured_again(photos, tmp_path, capsys):
     arguments = ["resnet20", "--dataset", str(photos), "--batch-size", "12"]
     keep = tmp_path / "pesos"

@@ -183,5 +183,7 @@ def test_every_full_network_that_ran_beats_the_curve_of_d2l():
     for run in race.load(fullsize.RESULTS / "completas"):
         assert run.recipe["subset"] == "full"
         assert run.recipe["epochs"] <= 10
+    log = json.loads(performance.LOG.read_text(encoding="utf-8"))
+    assert 60_000 / log["resnet18_96"]["cnnhistory"] > 20 * 60  # lo que dice de una época
     text = generated.block("tabla-completas", "resultados/carrera-justa.py")
     assert text.count("sin correr") == len(fullsize.theirs()) - len(ran)

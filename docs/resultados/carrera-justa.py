@@ -137,8 +137,9 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 # <!-- generado: tabla-completas -->
 #
 # La LeNet no es la misma: la de d2l lleva sigmoides y promedios, y la nuestra, ReLU y máximos. Es justo la diferencia entre
-# 1998 y hoy, y son los mismos 61 706 parámetros. Las que dicen «sin correr» piden una GPU: en dos núcleos, diez épocas de
-# la más barata son varias horas. Quien la tenga puede llenar la tabla:
+# 1998 y hoy, y son los mismos 61 706 parámetros. Las que dicen «sin correr» piden una GPU: en la máquina de dos núcleos de
+# [Rendimiento](rendimiento.md), una sola época de la ResNet-18 son más de veinte minutos. Quien la tenga puede llenar la
+# tabla:
 #
 # ```console
 # $ cnnhistory race completas --device cuda --networks resnet18 --side 96 --subset full --epochs 10 --seeds 3

@@ -464,8 +464,7 @@ assert summary["tripletas"][1] < summary["entropía cruzada"][1] - 0.05
 # pérdida. Aquí hay siete clases, dos épocas y la misma receta para las dos; las tripletas se pensaron para
 # miles de identidades con pocas fotos cada una, donde una última capa con una salida por persona sería enorme, y para
 # entrenamientos largos. Una explicación que encaja con la tabla de antes: con siete clases, la pérdida se contenta con
-# siete montones, y lo que nunca vio cae en el que le quede más cerca. Es lo que les pasaba a las siete puntuaciones. Al escribir
-# la página probamos otros márgenes y otras tasas, y el orden no cambió.
+# siete montones, y lo que nunca vio cae en el que le quede más cerca. Es lo que les pasaba a las siete puntuaciones.
 #
 # ## Caras { #caras }
 #
