@@ -35,12 +35,13 @@ test: setup ## Corre todas las pruebas, con cobertura
 	CNNHISTORY_SITE=$${CNNHISTORY_SITE:-site} $(BIN)/pytest --numprocesses auto --maxprocesses 4 \
 	  --dist worksteal --durations 15 --cov --cov-report=term
 
-lint: setup ## Estilo, documentación, tipos y esquemas
+lint: setup ## Estilo, documentación, tipos, esquemas, ortografía y tipografía
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/python tests/prose.py
 
 bench: setup ## Mide el bucle contra el de d2l, la aumentación y SIFT; la última línea es JSON
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
