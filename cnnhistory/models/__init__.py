@@ -100,7 +100,7 @@ _LENET_PAPER = {
     "url": "https://doi.org/10.1109/5.726791",
     "page": "arquitecturas/lenet-5.py",
 }
-_LESSON = {**_LENET_PAPER, "page": ""}
+_LESSON = {key: value for key, value in _LENET_PAPER.items() if key != "page"}
 _ALEXNET_PAPER = {
     "year": 2012,
     "authors": "Alex Krizhevsky, Ilya Sutskever y Geoffrey E. Hinton",
@@ -224,6 +224,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             parameters=7_850,
             macs=7_840,
             input_shape=(1, 28, 28),
+            page="fundamentos/capa-densa.py",
             num_classes=10,
             build=SoftmaxRegression,
             deviations=("red de enseñanza, que no es de ningún artículo",),
@@ -236,6 +237,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             parameters=1_845_354,
             macs=3_398_720,
             input_shape=(3, 32, 32),
+            page="fundamentos/cnn-pequena.py",
             num_classes=10,
             build=OneConvolution,
             inherits=("softmax", "lenet5"),
@@ -249,6 +251,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             parameters=462_954,
             macs=2_016_320,
             input_shape=(3, 32, 32),
+            page="fundamentos/cnn-pequena.py",
             num_classes=10,
             build=partial(OneConvolution, pooling=True),
             inherits=("one_conv",),
@@ -262,6 +265,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             parameters=564_426,
             macs=11_732_224,
             input_shape=(3, 32, 32),
+            page="fundamentos/cnn-pequena.py",
             num_classes=10,
             build=TwoConvolutions,
             inherits=("conv_pool",),

@@ -56,7 +56,7 @@ cv2.setNumThreads(1)  # los tiempos de la página son de un solo núcleo
 #
 # | Estación | Qué hace | Quién la decide |
 # | --- | --- | --- |
-# | 1. Describir | de cada parche salen unos cuantos números | una persona: SIFT (2004)[^sift], HOG (2005)[^hog] |
+# | 1. Describir | de cada parche salen unos cuantos números | una persona: SIFT (2004)[^sift], HOG (2005)[^hog], SURF (2006)[^surf] |
 # | 2. Resumir | de muchos parches, un solo vector | k-medias, sin mirar las etiquetas: palabras visuales (2003[^videogoogle], 2004[^csurka]), pirámide (2006)[^piramide] |
 # | 3. Clasificar | del vector, una clase | aprende de las etiquetas: una SVM |
 #
@@ -536,6 +536,7 @@ assert best > 0.96
 # [^lineales]: [Lin y otros (2011)](../referencia/bibliografia.md#lin2011), los de 2010; [Perronnin, Sánchez y Mensink
 #     (2010)](../referencia/bibliografia.md#perronnin2010), la técnica de los de 2011.
 # [^hog]: [Dalal y Triggs (2005)](../referencia/bibliografia.md#dalal2005).
+# [^surf]: [Bay, Tuytelaars y Van Gool (2006)](../referencia/bibliografia.md#bay2006): la idea de SIFT, con sumas más rápidas.
 # [^videogoogle]: [Sivic y Zisserman (2003)](../referencia/bibliografia.md#sivic2003), para encontrar objetos en películas.
 # [^csurka]: [Csurka y otros (2004)](../referencia/bibliografia.md#csurka2004), para decir de qué clase es una foto.
 # [^piramide]: [Lazebnik, Schmid y Ponce (2006)](../referencia/bibliografia.md#lazebnik2006). La asignación suave es de

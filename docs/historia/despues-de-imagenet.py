@@ -249,7 +249,7 @@ print(f"encontradas {located:.0%}, acertadas {correct:.0%}, falsas alarmas por e
 #
 # <!-- generado: despues-tabla -->
 #
-# En [Transferencia](../tecnicas/index.md) se mide cuánto ahorra partir de una red ya entrenada.
+# En [Transferencia](../tecnicas/transferencia.py) se mide cuánto ahorra partir de una red ya entrenada.
 #
 # ## Llegan los transformers { #transformers }
 #

@@ -164,7 +164,8 @@ with plotting.style():
 # qué? Sus fotos medían 32×32, el tamaño de un ícono, y su etiqueta era la palabra con que se habían buscado:
 # nadie las había mirado. ImageNet tenía fotos de verdad, de cientos de píxeles por lado, con un objeto que
 # alguien había confirmado. **No ganó la cantidad sola: ganó la cantidad con etiquetas fiables.** Los
-# repositorios de antes, como el de UCI, tenían lo segundo sin lo primero. Y LAION-5B, trece años después,
+# repositorios de antes, como el de UCI, tenían lo segundo sin lo primero, y no por descuido: en 1994, una cámara
+# digital de consumo, la QuickTake 100 de Apple, costaba 749 dólares y guardaba ocho fotos de 640×480.[^quicktake] Y LAION-5B, trece años después,
 # volvió a lo primero, con una red en el papel del que mira.
 #
 # <!-- generado: conjuntos-tabla -->
@@ -494,6 +495,9 @@ assert comparable(ilsvrc.find(2012, "supervision"), ilsvrc.find(2012, "isi"))
 # [^deng]: [Deng et al. (2009)](../referencia/bibliografia.md#deng2009).
 # [^vss]: La cifra es de una [presentación previa del
 #     proyecto](https://jov.arvojournals.org/article.aspx?articleid=2135307), en 2009.
+# [^quicktake]: [CNET (2009)](https://www.cnet.com/culture/the-icamera-a-look-back-at-apples-first-digital-camera/), que da
+#     el precio y la resolución; y [Vice](https://www.vice.com/en/article/wnzdq5/a-quick-take-on-apples-quicktake-100-the-first-digital-camera-to-fail),
+#     que da además las ocho fotos.
 # [^russakovsky]: [Russakovsky et al. (2015)](../referencia/bibliografia.md#russakovsky2015).
 # [^clases]: Lo dice el archivo que acompaña a los datos del desafío;
 #     [Russakovsky et al. (2015)](../referencia/bibliografia.md#russakovsky2015) da los totales.
