@@ -46,7 +46,7 @@ PALETTE = ("#4C78D0", "#E07B39", "#2E9E6B", "#C2528B", "#8A6FD1", "#B08A00")
 
 _MARKERS = "os^Dv*"
 
-_MAP_SIDE = 720  # píxeles del lado de `image_map`, sin contar una imagen
+_MAP_SIDE = 540  # píxeles del lado de `image_map`, sin contar una imagen
 
 # Cada clase de capa, por un trozo de su nombre: cómo se llama y de qué color va en `data_flow`.
 _KINDS = {

@@ -27,6 +27,15 @@ def test_every_net_has_its_block_and_its_counts(name):
     assert ("Viene de" in shown) == bool(card.inherits)
 
 
+def test_every_net_leads_to_the_results():
+    shown = terms(cards.ficha("resnet50", "arquitecturas/resnet.py"))["Junto a las demás"]
+    assert re.findall(r'href="(.*?)"', shown) == [
+        "../../resultados/",
+        "../../resultados/fidelidad/",
+        "../../resultados/carrera-justa/",
+    ]
+
+
 def test_the_top5_error_says_that_it_is_an_ensemble():
     shown = terms(cards.ficha("alexnet", "arquitecturas/alexnet.py"))
     assert shown["Error top-5"] == "16.422\u00a0% en ILSVRC 2012 (un conjunto de redes)"

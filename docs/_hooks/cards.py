@@ -10,6 +10,13 @@ from cnnhistory.inspection import thousands
 from cnnhistory.models import CATALOG, Card
 
 
+RESULTS = {
+    "tamaños y costo": "resultados/",
+    "fidelidad": "resultados/fidelidad/",
+    "la carrera justa": "resultados/carrera-justa/",
+}
+
+
 def ficha(name: str, src_uri: str) -> str:
     """La ficha de la red `name` para la página `src_uri`: de dónde viene, cuánto mide, qué dejó.
 
@@ -30,6 +37,7 @@ def ficha(name: str, src_uri: str) -> str:
         "Viene de": ", ".join(link(CATALOG[parent], src_uri) for parent in card.inherits),
         "Dejó": _listed(card.gave),
         "Dónde se aparta del artículo": _listed(card.deviations),
+        "Junto a las demás": ", ".join(_anchor(*each, src_uri) for each in RESULTS.items()),
     }
     items = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in rows.items() if text)
     return f'<div class="ficha" data-search-exclude><dl>{items}</dl></div>'
@@ -40,9 +48,12 @@ def link(card: Card, src_uri: str) -> str:
     label = escape(card.label)
     if card.page in ("", src_uri):
         return label
-    target = re.sub(r"\.(py|md)$", "/", card.page)
+    return _anchor(card.label, re.sub(r"\.(py|md)$", "/", card.page), src_uri)
+
+
+def _anchor(label: str, target: str, src_uri: str) -> str:
     here = re.sub(r"\.(py|md)$", "/", re.sub(r"(^|/)index\.(py|md)$", r"\1", src_uri)) or "."
-    return f'<a href="{escape(get_relative_url(target, here))}">{label}</a>'
+    return f'<a href="{escape(get_relative_url(target, here))}">{escape(label)}</a>'
 
 
 def _top5(card: Card) -> str:
