@@ -1,11 +1,15 @@
 """Los estimadores de antes de 2012, contra OpenCV, scikit-image y cuentas hechas a mano."""
 
+import json
 import math
 import pickle
 
+import classics
 import cv2
+import generated
 import numpy as np
 import pytest
+import standings
 import torch
 from scipy.spatial.distance import cdist
 from skimage.feature import hog as skimage_hog
@@ -15,7 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from cnnhistory import classic, data
+from cnnhistory import classic, data, race
 from cnnhistory.classic import HOG, BagOfVisualWords, DenseSIFT, Pixels
 
 
@@ -319,3 +323,33 @@ def test_descriptors_of_another_length_are_said(descriptors):
     bag = BagOfVisualWords(5, random_state=0).fit(descriptors)
     with pytest.raises(ValueError, match="llegaron de 64"):
         bag.transform(descriptors[..., :64])
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict:
+    return json.loads(classics.LOG.read_text(encoding="utf-8"))
+
+
+def test_the_recorded_run_says_how_it_was_made(recorded):
+    assert (recorded["train"], recorded["test"], recorded["seed"]) == (60_000, 10_000, 0)
+    assert {"python", "cnnhistory", "scikit-learn"} <= set(recorded["versions"])
+    assert recorded["machine"]
+    assert recorded["date"]
+    assert {row["name"] for row in recorded["rows"]} <= set(classic.recipes())
+
+
+def test_hog_reaches_what_the_data_set_reports(recorded):
+    scores = {row["name"]: row["accuracy"] for row in recorded["rows"]}
+    assert scores["HOG + SVM RBF"] >= 0.926
+    recorded_nets = race.standings(race.load(standings.FOLDER))
+    ours = [row.top1 for row in recorded_nets if row.name in classics.NETWORKS]
+    assert len(ours) == len(classics.NETWORKS)
+    assert max(ours) < scores["HOG + SVM RBF"]  # lo dice la página
+
+
+def test_the_table_has_a_row_for_each_recipe_and_network(recorded):
+    text = generated.block("tabla-antes", "historia/antes-de-imagenet.py")
+    for row in recorded["rows"]:
+        assert f"| {row['name']} | {100 * row['accuracy']:.1f} |" in text
+    for name in classics.NETWORKS:
+        assert f"`{name}` |" in text

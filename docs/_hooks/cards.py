@@ -9,7 +9,6 @@ from mkdocs.utils import get_relative_url
 from cnnhistory.inspection import thousands
 from cnnhistory.models import CATALOG, Card
 
-
 RESULTS = {
     "tamaños y costo": "resultados/",
     "fidelidad": "resultados/fidelidad/",

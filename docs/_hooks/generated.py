@@ -21,6 +21,7 @@ from typing import cast
 
 import cards
 import charts
+import classics
 import fullsize
 import glossary
 import history
@@ -244,6 +245,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "tabla-redes": networks.table,
     "rendimiento": performance.table,
     "rendimiento-condiciones": performance.conditions,
+    "tabla-antes": classics.table,
     "tabla-carrera": standings.table,
     "grafico-carrera-por-macs": standings.by_macs,
     "grafico-carrera-por-anio": standings.by_year,
