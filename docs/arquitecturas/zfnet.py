@@ -318,6 +318,9 @@ del zfnet
 from cnnhistory.models.zfnet import ZFNetMini
 
 # %%
+assert ZFNetMini()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+# %%
 from cnnhistory import data, training
 
 SEED = 0
@@ -336,7 +339,6 @@ def fit(model, dataset, epochs, seed=SEED):
 torch.manual_seed(SEED)
 zfnet_mini, born = ZFNetMini(), ZFNetMini()
 born.load_state_dict(zfnet_mini.state_dict())  # una copia, para comparar con cómo nació
-assert zfnet_mini(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 history = fit(zfnet_mini, train[::3], epochs=3)
 
 # %% alt="Dos gráficos de la ZFNet mini en tres épocas. A la izquierda, las pérdidas de entrenamiento y de validación bajan; la primera empieza muy arriba. A la derecha, el acierto en validación sube en cada época y se aplana." caption="ZFNet mini, con 3000 imágenes."
