@@ -475,18 +475,17 @@ for shift in range(5):
 
 # %%
 lost = {name: [values[0] - value for value in values] for name, values in curve.items()}
-assert lost["promedio"][2] < lost["densa"][2] - 0.03
-assert curve["promedio"][3] > curve["densa"][3]
-assert lost["densa"][4] > lost["promedio"][4] > 0.03
+assert lost["densa"][4] - 0.05 > lost["promedio"][4] > 0.03
+assert curve["promedio"][4] > curve["densa"][4]
 
 # %% [markdown]
-# La del promedio empezó perdiendo. Basta correr la prenda dos o tres píxeles para que **adelante a la densa**, que se había
-# aprendido en qué posición del mapa mirar. Ahí está la virtud que el acierto de la tabla no enseñaba.
+# La del promedio empezó perdiendo, y al llegar a cuatro píxeles ya **adelantó a la densa**, que se había aprendido en qué posición del
+# mapa mirar. Ahí está la virtud que el acierto de la tabla no enseñaba.
 #
-# Pero tampoco es inmune: con cuatro píxeles también ha perdido. El promedio olvida el lugar; lo que está debajo, no
-# del todo. Cada posición del último mapa ve casi toda la imagen, incluido el borde, que se nota porque más allá hay
-# relleno. Y el tronco solo vio prendas centradas. El promedio quita un obstáculo, no regala la invariancia: lo que falta se pone
-# en los datos, con [aumentación](../tecnicas/aumentacion.py).
+# Pero no es inmune. Lo que pierde ella cambia mucho de una semilla a otra, de unos pocos puntos a decenas. El promedio olvida el lugar; lo
+# que está debajo, no del todo. Cada posición del último mapa ve casi toda la imagen, incluido el borde, que se nota porque más
+# allá hay relleno. Y el tronco solo vio prendas centradas. El promedio quita un obstáculo, no regala la invariancia: lo
+# que falta se pone en los datos, con [aumentación](../tecnicas/aumentacion.py).
 
 # %% [markdown]
 # ## Errores comunes { #errores }
