@@ -114,12 +114,14 @@ _ZFNET_PAPER = {
     "authors": "Matthew D. Zeiler y Rob Fergus",
     "title": "Visualizing and Understanding Convolutional Networks",
     "url": "https://arxiv.org/abs/1311.2901",
+    "page": "arquitecturas/zfnet.py",
 }
 _NIN_PAPER = {
     "year": 2013,
     "authors": "Min Lin, Qiang Chen y Shuicheng Yan",
     "title": "Network In Network",
     "url": "https://arxiv.org/abs/1312.4400",
+    "page": "arquitecturas/nin.py",
 }
 _VGG_PAPER = {
     "year": 2014,
