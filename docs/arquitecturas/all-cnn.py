@@ -114,7 +114,7 @@ plotting.blocks(
     {
         "base": plotting.Block([["convolución 3×3", "pooling 3×3, paso 2"]]),
         "Strided": plotting.Block([["convolución, paso 2"]]),
-        "ConvPool": plotting.Block([["convolución 3×3", "convolución 3×3", "pooling 3×3, paso 2"]]),
+        "ConvPool": plotting.Block([["convolución 3×3"] * 2 + ["pooling 3×3, paso 2"]]),
         "All-CNN": plotting.Block([["convolución 3×3", "convolución, paso 2"]]),
     }
 )
@@ -400,7 +400,7 @@ plotting.heatmaps(garments, stretched, titles, columns=5, size=1.4)
 
 # %%
 def average_like(weight):
-    """Qué parte de la energía es un valor constante en la ventana, y qué parte une cada canal consigo."""
+    """Qué parte de la energía es constante en la ventana, y cuál une cada canal consigo mismo."""
     energy = weight.square().sum()
     flat = (weight.sum(dim=(2, 3)) ** 2 / 9).sum()
     own = weight.diagonal(dim1=0, dim2=1).square().sum()
@@ -416,7 +416,7 @@ for when, net in {"al nacer": newborn, "entrenada": mini}.items():
     for number, (flat, own) in enumerate(looks[when], start=1):
         print(f"{when:<10} reductora {number}: constante {flat:.0%}, de su propio canal {own:.0%}")
 ideal = torch.eye(4)[:, :, None, None].expand(4, 4, 3, 3) / 9
-assert average_like(ideal) == (1.0, 1.0) or min(average_like(ideal)) > 0.999
+assert min(average_like(ideal)) > 0.999  # un pooling promedio las cumple del todo
 assert max(flat for flat, _own in looks["entrenada"]) < 0.5
 assert max(own for _flat, own in looks["entrenada"]) < 0.3
 
@@ -503,7 +503,8 @@ print(f"error estándar de un 9 % en 10 000 fotos: {100 * luck:.2f} puntos")
 for kind in ("ConvPool", "base", "Strided"):
     gap = paper[kind] - paper["All-CNN"]
     print(
-        f"{kind:<9} {gap:.2f} puntos más que All-CNN: {gap / (100 * luck * math.sqrt(2)):.1f} veces el de una resta"
+        f"{kind:<9} {gap:.2f} puntos más que All-CNN: "
+        f"{gap / (100 * luck * math.sqrt(2)):.1f} veces el error estándar de una resta"
     )
 
 # %% [markdown]
@@ -572,8 +573,8 @@ assert costs["la mini"][2] == 0
 # artículo van con su tamaño: al encoger la red, se encogen.
 #
 # La última ReLU es más traicionera. Los mapas de clases solo pueden votar a favor o abstenerse; si una clase se queda en cero en
-# todas las imágenes, su gradiente también es cero, y no vuelve. Con 192 canales debajo es raro. Con 32 pasa a menudo: la última columna
-# cuenta las clases que la red ya no puede nombrar.
+# todas las imágenes, su gradiente también es cero, y no vuelve. La última columna cuenta las clases que la red ya no puede nombrar.
+# Depende de la semilla: a veces ninguna, a veces varias. Lo que no depende es que aprende peor.
 #
 # ### Saltar sin mirar { #saltar }
 #
