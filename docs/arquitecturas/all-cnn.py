@@ -346,7 +346,7 @@ print(f"{history[-1].images_per_second:.0f} imágenes por segundo")
 
 # %% [markdown]
 # Nueve convoluciones seguidas, sin normalización por lotes, que es de unos meses después, y sin densas que atajen: las primeras vueltas se
-# van en arrancar. El artículo entrenaba 350 épocas. En la [carrera justa](../resultados/carrera-justa.py), con las 60 000 imágenes y una época
+# van en arrancar. El artículo entrenaba 350 épocas. En la [carrera justa](../resultados/carrera-justa.py), con seis veces más imágenes y una época
 # más, es de las que menos parámetros usan, y están sus registros con tres semillas.
 
 # %% alt="Matriz de confusión de la All-CNN mini. La diagonal es oscura en pantalón, bolso, sandalia y botín. Camisa es la fila más repartida: va a camiseta, suéter, abrigo y vestido." caption="De cada clase verdadera (fila), qué dijo la All-CNN mini (columna), en %."

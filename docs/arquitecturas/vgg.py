@@ -72,7 +72,7 @@ assert after.macs / before.macs > 15
 assert after.parameters / before.parameters < 2.5
 
 # %% [markdown]
-# Apenas el doble de grande y más de veinte veces más lenta. Es la desproporción de la que hay que hablar.
+# Apenas el doble de grande y más de veinte veces más cara de calcular. Guarda esa desproporción: vuelve más abajo.
 
 # %% [markdown]
 # ## La idea: dos pequeñas ven lo que una grande { #idea }
@@ -156,8 +156,8 @@ assert all(pair > single for pair, single in counted.values())
 #
 # ### ¿Cuántas caben? { #cuantas-caben }
 #
-# Queda un estorbo. En AlexNet y LeNet, detrás de casi cada convolución venía un pooling que partía el mapa a la mitad. ¿Cuántas
-# veces puedes partir 224?
+# Queda un estorbo. En LeNet, detrás de cada convolución venía una reducción que partía el mapa a la mitad; en AlexNet, detrás de tres
+# de las cinco. ¿Cuántas veces puedes partir 224?
 
 # %%
 side, halves = 224, 0
@@ -172,7 +172,7 @@ assert halves == 7
 # **separar las dos cosas**: varias convoluciones que conservan el tamaño, con un píxel de relleno, y un solo
 # pooling al final. Eso es el bloque VGG.
 
-# %% alt="Dos bloques dibujados uno junto al otro. El de 2012 tiene una convolución de 5×5 y un pooling. El bloque VGG, dos convoluciones de 3×3 y un pooling." caption="A la izquierda, como en AlexNet: cada convolución con su pooling. A la derecha, un bloque VGG."
+# %% alt="Dos bloques dibujados uno junto al otro. El de 2012 tiene una convolución de 5×5 y un pooling. El bloque VGG, dos convoluciones de 3×3 y un pooling." caption="A la izquierda, como la segunda capa de AlexNet: una convolución y su pooling. A la derecha, un bloque VGG."
 plotting.blocks(
     {
         "como en AlexNet": plotting.Block([["convolución 5×5", "pooling 3×3, paso 2"]]),
@@ -540,7 +540,7 @@ assert agreements["tercero"] > agreements["primer bloque"]
 # ## El experimento: dos de 3×3 contra una de 5×5 { #experimento }
 #
 # Los autores tomaron su red de 13 capas, la B, y cambiaron cada pareja de 3×3 por una sola de 5×5. Ve los mismos píxeles,
-# con la mitad de las convoluciones. El error top-1 subió 7 puntos.[^resultados]
+# con la mitad de las convoluciones. El error top-1 subió un 7 %.[^resultados]
 #
 # Repitámoslo en pequeño, con una red más para separar las dos razones del artículo. Las tres ven lo mismo:
 #
