@@ -40,18 +40,18 @@
 # %% tags=["oculto"]
 from cnnhistory import ilsvrc
 
-print(f"{'quién':<34} {'error top-5':>11}  redes  en la competencia")
+print(f"{'red':<18} {'error top-5':>11}  redes  en la competencia")
 for result in ilsvrc.results(2014):
     networks = str(result.models or "—")
     official = "sí" if result.is_official else "no"
-    print(f"{result.entry:<34} {result.top5_error:>10.3f}%  {networks:^5}  {official}")
+    print(f"{result.network:<18} {result.top5_error:>10.3f}%  {networks:^5}  {official}")
 
 # %% [markdown]
 # Quedaron **segundos en clasificación y primeros en localización**. Localizar es más difícil que clasificar: hay que decir
 # qué es y dibujar además el rectángulo donde está. Lo ganaron con 25.3 % de error y la misma red de 16 capas,
 # cambiándole la última capa por una que da las cuatro coordenadas del rectángulo.[^localizacion]
 #
-# Lo que se presentó fueron siete redes promediadas. Las dos últimas filas son posteriores: con más tiempo, dos
+# Lo que se presentó fueron siete redes promediadas. Las dos filas que dicen «no» son posteriores: con más tiempo, dos
 # redes les bastaron para pasar a las siete. Son mejores, pero no son el resultado de la competencia, y a menudo se
 # citan como si lo fueran. Y otra aclaración: ninguna de esas redes es la VGG-11, que a veces
 # se presenta como «la VGG original». La de 11 es la más corta de las que probaron, la que sirvió de comparación.
@@ -478,7 +478,7 @@ plotting.confusion_matrix(test.labels, predictions, test.classes)
 # ## Lo que aprendió: del trazo a la prenda { #aprendio }
 #
 # Un filtro de 3×3 son nueve números: no hay nada que mirar en él. Lo que se puede mirar es qué lo enciende. De cada uno
-# de los tres bloques tomamos cuatro canales y buscamos los seis trozos de imagen que más los encienden.
+# de los tres bloques tomamos los dos canales que más se encienden y buscamos los seis trozos de imagen que más los encienden.
 
 # %%
 from cnnhistory import excitation
@@ -492,18 +492,19 @@ fields = {
 print({name: f"{size}×{size}" for name, size in fields.items()})
 assert list(fields.values()) == [5, 14, 32]
 
-# %% tags=["oculto"] alt="Tres filas de figuras. Arriba, cuadros de 5×5 píxeles con bordes claros y oscuros. En medio, trozos de 14×14 con esquinas, tiras y texturas. Abajo, prendas enteras de 32×32, parecidas entre sí dentro de cada grupo." caption="Cada grupo de seis es un canal. De arriba abajo, los bloques primero, segundo y tercero: el campo receptivo crece, y con él lo que un canal puede distinguir."
+# %% tags=["oculto"] alt="Tres filas de figuras, cada una en dos grupos de seis. Arriba, cuadros de 5×5 píxeles con bordes claros y oscuros. En medio, trozos de 14×14 con esquinas, tiras y texturas. Abajo, prendas enteras de 32×32, parecidas entre sí dentro de cada grupo." caption="Cada grupo de seis es un canal. De arriba abajo, los bloques primero, segundo y tercero: el campo receptivo crece, y con él lo que un canal puede distinguir. El gris liso cae fuera de la imagen."
 import matplotlib.pyplot as plt
 
 with plotting.style():
-    figure, axes = plt.subplots(3, 24, figsize=(9, 1.7))
+    figure, axes = plt.subplots(3, 13, figsize=(7.2, 1.9), width_ratios=[1] * 6 + [0.4] + [1] * 6)
     for line, (name, layer) in enumerate(LAYERS.items()):
         with torch.inference_mode():
             maps = inspection.feature_maps(vgg_mini, gallery, layer)
-        strongest = maps.amax(dim=(0, 2, 3)).argsort(descending=True)[:4].tolist()
+        strongest = maps.amax(dim=(0, 2, 3)).argsort(descending=True)[:2].tolist()
         patches = excitation.top_patches(vgg_mini, gallery, layer, strongest, count=6)
         crops = torch.cat([each.crops for each in patches])[:, 0]
-        for axis, crop in zip(axes[line], crops, strict=True):
+        axes[line, 6].axis("off")  # el hueco entre un canal y otro
+        for axis, crop in zip([*axes[line, :6], *axes[line, 7:]], crops, strict=True):
             axis.imshow(crop, cmap="gray", interpolation="none")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
@@ -513,8 +514,8 @@ with plotting.style():
     figure.subplots_adjust(0.05, 0.01, 1, 0.99, wspace=0.08, hspace=0.1)
 
 # %% [markdown]
-# En el primer bloque caben bordes. En el segundo, trozos de prenda. En el tercero ya cabe la prenda entera, y los seis
-# ejemplos de un canal suelen ser de la misma clase o de una parecida. ¿Cuánto? Contemos qué parte de los seis comparte la clase
+# En el primer bloque caben bordes. En el segundo, trozos de prenda. En el tercero ya cabe la prenda entera. ¿Se
+# especializan los canales? Contemos qué parte de los seis comparte la clase
 # más repetida, en todos los canales de cada bloque.
 
 
@@ -535,6 +536,10 @@ agreements = {name: agreement(layer) for name, layer in LAYERS.items()}
 for name, share in agreements.items():
     print(f"{name:<14} {share:.0%} de la misma clase")
 assert agreements["tercero"] > agreements["primer bloque"]
+assert agreements["tercero"] < 0.9
+
+# %% [markdown]
+# Sube, y se queda lejos del 100 %. Un canal no es un detector de una clase: la clase la deciden muchos a la vez.
 
 # %% [markdown]
 # ## El experimento: dos de 3×3 contra una de 5×5 { #experimento }
