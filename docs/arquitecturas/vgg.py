@@ -511,7 +511,7 @@ with plotting.style():
         axes[line, 0].set_ylabel(
             f"{fields[name]}×{fields[name]}", rotation=0, ha="right", va="center"
         )
-    figure.subplots_adjust(0.05, 0.01, 1, 0.99, wspace=0.08, hspace=0.1)
+    figure.subplots_adjust(0.09, 0.01, 1, 0.99, wspace=0.08, hspace=0.1)
 
 # %% [markdown]
 # En el primer bloque caben bordes. En el segundo, trozos de prenda. En el tercero ya cabe la prenda entera. ¿Se
