@@ -1,9 +1,9 @@
 # %% [markdown]
 # # All-CNN (2014): ¿y si todo fueran convoluciones?
 #
-# Todas las redes que has visto resumen igual: parten el mapa en cuadritos y de cada uno se quedan con el mayor. ¿Quién
-# decidió que había que quedarse con el mayor? Nadie lo aprendió de los datos. Es lo único de esas redes que sigue
-# escrito a mano.
+# AlexNet, VGG y casi todas las redes de entonces resumen igual: parten el mapa en cuadritos y de cada uno se quedan con el mayor.
+# ¿Quién decidió que había que quedarse con el mayor? Nadie lo aprendió de los datos. Es una regla
+# escrita a mano en medio de una red en la que todo lo demás se aprende.
 #
 # En diciembre de 2014, cuatro investigadores se preguntaron cuántas piezas de una red hacen falta de verdad. Quitaron el
 # pooling, las capas densas, la normalización y los trucos de moda, y se quedaron con una sola: la convolución. En esta
@@ -107,7 +107,7 @@ assert torch.allclose(every[..., ::2, ::2], half, atol=1e-5)
 # Por eso hay dos maneras de quitar un pooling, y no son la misma. Puedes darle paso 2 a la convolución que ya tenías: sale
 # más barato y se mira menos. O puedes poner una convolución nueva en el lugar del pooling: se mira igual y se paga.
 
-# %% alt="Cuatro columnas de cajas. La base: convolución y pooling. Strided: una sola convolución de paso 2. ConvPool: dos convoluciones y pooling. All-CNN: una convolución y otra de paso 2." caption="Las cuatro maneras de reducir un mapa a la mitad que compara el artículo. En la red de verdad, donde dice «convolución 3×3» la base C lleva dos."
+# %% alt="Cuatro columnas de cajas. La base: convolución y pooling. Strided: una sola convolución de paso 2. ConvPool: dos convoluciones y pooling. All-CNN: una convolución y otra de paso 2." caption="Las cuatro maneras de reducir un mapa a la mitad que compara el artículo. Las de la familia C llevan delante una convolución de 3×3 más."
 from cnnhistory import inspection, plotting
 
 plotting.blocks(
@@ -524,7 +524,7 @@ assert paper["Strided"] - paper["All-CNN"] > 2 * 100 * luck * math.sqrt(2)
 # %% [markdown]
 # ## Errores comunes { #errores }
 #
-# ### Copiar el dropout en una red más angosta { #dropout-copiado }
+# ### Copiar el dropout y la última ReLU en una red más angosta { #copiar }
 #
 # La ficha de la mini dice que lleva un décimo del dropout del artículo. ¿Tan importante es? Entrenemos la misma red con el suyo, 20 % y 50 %,
 # y otra con la última ReLU, que el artículo también pone y la mini no.
@@ -599,7 +599,7 @@ assert watched == {1: 0.25, 3: 1.0}
 # %% [markdown]
 # ## Ejercicios { #ejercicios }
 #
-# **1. Comprueba.** La tercera convolución de All-CNN-C ocupa el lugar de un pooling. ¿Qué parte de los parámetros de la red pagan entre
+# **1. Comprueba.** La tercera convolución de All-CNN-C ocupa el lugar de un pooling. ¿Qué parte de los parámetros se llevan entre
 # ella y la sexta, la otra de paso 2? ¿Y de las operaciones?
 
 # %% tags=["solucion"]
@@ -687,7 +687,7 @@ assert set(watchers(4)[2:6, 2:6].flatten().tolist()) == {4.0}
 # ## Qué dejó, y referencias { #referencias }
 #
 # Que reducir con el paso es una opción como otra: [ResNet](../historia/la-carrera.md#2015) lo hace en todas sus etapas, salvo la primera. El pooling global
-# promedio y la red sin densas, que venían de *Network in Network*, quedaron para siempre. Y una costumbre mejor que cualquier
+# promedio y la red sin densas, que venían de *Network in Network*, se quedaron en casi todas las que vinieron. Y una costumbre mejor que cualquier
 # pieza: antes de añadir, quitar y medir.
 #
 # - [Springenberg, Dosovitskiy, Brox y Riedmiller (2014)](../referencia/bibliografia.md#springenberg2014), el artículo.
@@ -700,4 +700,5 @@ assert set(watchers(4)[2:6, 2:6].flatten().tolist()) == {4.0}
 #
 # **En la historia:** viene de [Network in Network](../historia/la-carrera.md#2013) y de [VGG](vgg.py).
 #
-# [^articulo]: [Springenberg y otros (2014)](../referencia/bibliografia.md#springenberg2014), secciones 2 y 3; la tabla reúne filas de las suyas 3 y 4.
+# [^articulo]: [Springenberg y otros (2014)](../referencia/bibliografia.md#springenberg2014), secciones 2 y 3. Los errores son de sus tablas 3 y 4,
+#     leídos en transcripciones que coinciden.
