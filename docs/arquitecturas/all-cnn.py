@@ -422,7 +422,8 @@ assert max(own for _flat, own in looks["entrenada"]) < 0.3
 
 # %% [markdown]
 # Se parecen poco a un pooling: ni reparten por igual ni respetan los canales. Siguen cerca de como nacieron, mezclando
-# todos los canales, que es lo que hace cualquier convolución. Con libertad para resumir de cualquier manera, la red no eligió la nuestra.
+# todos los canales, que es lo que hace cualquier convolución. En tres épocas, y pudiendo resumir de cualquier manera, la red no fue hacia
+# la nuestra. Para acertar no le hizo falta.
 
 # %% [markdown]
 # ## El experimento: paso contra pooling { #experimento }
