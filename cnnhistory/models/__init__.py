@@ -128,6 +128,7 @@ _VGG_PAPER = {
     "authors": "Karen Simonyan y Andrew Zisserman",
     "title": "Very Deep Convolutional Networks for Large-Scale Image Recognition",
     "url": "https://arxiv.org/abs/1409.1556",
+    "page": "arquitecturas/vgg.py",
 }
 _GOOGLENET_PAPER = {
     "year": 2014,
@@ -144,6 +145,7 @@ _ALLCNN_PAPER = {
     "authors": ("Jost Tobias Springenberg, Alexey Dosovitskiy, Thomas Brox y Martin Riedmiller"),
     "title": "Striving for Simplicity: The All Convolutional Net",
     "url": "https://arxiv.org/abs/1412.6806",
+    "page": "arquitecturas/all-cnn.py",
 }
 _BATCHNORM_PAPER = {
     "year": 2015,
@@ -575,6 +577,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             authors="Omkar M. Parkhi, Andrea Vedaldi y Andrew Zisserman",
             title="Deep Face Recognition",
             url="https://doi.org/10.5244/C.29.41",
+            page="arquitecturas/vgg.py",
             label="VGG-Face",
             idea=(
                 "La VGG-16 que reconoce a 2622 personas; su penúltima capa describe"
