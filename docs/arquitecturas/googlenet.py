@@ -194,7 +194,7 @@ assert total > 5 * paper_total
 # necesitaremos para comparar.
 
 # %% tags=["fuente"]
-from cnnhistory.models.googlenet import Convolution, conv_bn_relu, conv_relu
+from cnnhistory.models.googlenet import Convolution, conv_bn_relu, conv_relu  # noqa: F401
 
 # %%
 for piece in (conv_relu(3, 64, 7, stride=2), conv_bn_relu(3, 64, 7, stride=2)):
