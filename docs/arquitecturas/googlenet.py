@@ -464,6 +464,7 @@ from cnnhistory import data, training
 
 full, test = data.fashion_mnist("mini")
 train, val = data.split(full, fraction=0.1, seed=SEED)
+val = val[::2]  # 500 imágenes: aquí se valida muchas veces
 normalize = data.normalization(train)
 val_batches = data.Batches(val, 500, transform=normalize)
 test_batches = data.Batches(test, 500, transform=normalize)
@@ -506,13 +507,12 @@ plotting.confusion_matrix(test.labels, said, test.classes)
 
 # %% alt="Tabla de colores de cuatro filas, los bloques, por cuatro columnas, las ramas. Cada casilla dice cuántos puntos de acierto se pierden al apagar esa rama; unas pocas casillas son oscuras, con pérdidas de decenas de puntos, y otras son casi cero." caption="Puntos de acierto que se pierden en validación al apagar una rama (columna) de un bloque (fila), sin volver a entrenar."
 blocks = [module for module in mini.modules() if isinstance(module, Inception)]
-half_val = data.Batches(val[::2], 500, transform=normalize)
-whole = training.evaluate(mini, half_val).top1
+whole = training.evaluate(mini, val_batches).top1
 lost = torch.zeros(4, 4)
 for i, block in enumerate(blocks):
     for j, branch in enumerate(block.children()):
         handle = branch.register_forward_hook(lambda _module, _inputs, output: 0 * output)
-        lost[i, j] = 100 * (whole - training.evaluate(mini, half_val).top1)
+        lost[i, j] = 100 * (whole - training.evaluate(mini, val_batches).top1)
         handle.remove()
 branches = ("1×1", "3×3", "5×5", "pooling")
 with plotting.style():
@@ -589,7 +589,7 @@ variants = {
         Inception(24, WIDTHS), Inception(88, WIDTHS), 88, auxiliary=True
     ),
 }
-few = train[::6]
+few = train[::7]
 runs, seconds = {}, {}
 for name, build in variants.items():
     runs[name] = []
