@@ -190,7 +190,7 @@ assert total > 5 * paper_total
 # ## El código, de la rama a la red { #codigo }
 #
 # Todas las convoluciones de GoogLeNet llevan su ReLU detrás. El paquete tiene dos versiones de esa pieza: la del
-# artículo y la que usa torchvision, con [normalización por lotes](../historia/la-carrera.md#2015), que
+# artículo y la que usa torchvision, con [normalización por lotes](batch-normalization.py), que
 # necesitaremos para comparar.
 
 # %% tags=["fuente"]
@@ -689,7 +689,7 @@ assert reach["He"][1] < reach["Glorot"][1]
 # Ahí está el miedo, con números. Si los pesos nacen como en AlexNet, el gradiente de la salida principal llega a
 # la primera capa convertido en nada, y la cabeza de 4a lo multiplica por miles. Con Glorot, la cabeza ayuda. Con
 # He, la salida principal llega sola, y la cabeza añade poco. **Las cabezas arreglaban un problema que también
-# arregla nacer bien**, y que un año después la [normalización por lotes](../historia/la-carrera.md#2015) y los
+# arregla nacer bien**, y que un año después la [normalización por lotes](batch-normalization.py) y los
 # atajos de ResNet quitaron de en medio.
 #
 # ¿Y servían? Los propios autores volvieron a mirarlo al [año
