@@ -37,7 +37,7 @@
 # - con la normalización y una tasa cinco veces mayor, llegaron al mismo acierto en **catorce veces menos pasos**. La red original, con
 #   esa tasa, se iba a infinito;
 # - con una tasa treinta veces mayor, aprendía algo más despacio al principio y terminaba mejor;
-# - pudieron quitar la LRN y casi todo el dropout;
+# - pudieron quitar la LRN y el dropout;
 # - hasta una Inception de sigmoides, que sin normalizar no pasa de adivinar al azar, aprendía;
 # - un conjunto de seis de esas redes bajó a 4.82 % de error top-5 en la prueba de ImageNet.
 #
@@ -190,7 +190,7 @@ assert sorted(layer.state_dict()) == [
 #
 # En la LeNet-5 moderna, después de cada convolución y de cada densa, **antes** de la ReLU. Así lo hizo el
 # artículo: lo que sale de una suma de muchos términos se parece más a una campana que lo que sale de una ReLU.
-# Hay quien la pone después, y también funciona.
+# Otros probaron después a ponerla detrás de la ReLU.
 
 # %% tags=["fuente"]
 from cnnhistory.models.batchnorm import LeNet5BN
@@ -515,7 +515,7 @@ assert disputed["BN, tasa 0.5"][0] < disputed["BN sucia, tasa 0.5"][0]
 # | Se sabe, y lo has medido | Se discute |
 # | --- | --- |
 # | Permite tasas mucho mayores y perdona una mala elección | Que sea por reducir el cambio interno: el experimento de 2018 dice que no |
-# | Hace que la escala de los pesos no importe | Que sea por alisar el paisaje: es la explicación más aceptada, no la única |
+# | Hace que la escala de los pesos no importe | Que sea por alisar el paisaje: es la respuesta de 2018, y no la única |
 # | Mete un ruido que depende del lote | Cuánto regulariza ese ruido, y cuándo conviene |
 # | Con lotes muy pequeños estorba | |
 

@@ -190,8 +190,8 @@ assert total > 5 * paper_total
 # ## El código, de la rama a la red { #codigo }
 #
 # Todas las convoluciones de GoogLeNet llevan su ReLU detrás. El paquete tiene dos versiones de esa pieza: la del
-# artículo y la que usa torchvision, con [normalización por lotes](batch-normalization.py), que
-# necesitaremos para comparar.
+# artículo y la que usa torchvision, con [normalización por lotes](batch-normalization.py), que necesitaremos para
+# comparar.
 
 # %% tags=["fuente"]
 from cnnhistory.models.googlenet import Convolution, conv_bn_relu, conv_relu  # noqa: F401
@@ -318,9 +318,9 @@ assert shares[0, 1:3].sum() > shares[-1, 1:3].sum()  # 3×3 y 5×5: menos al fin
 assert shares[0, 2] == shares[-1, 2] == 12.5  # la rama de 5×5, al principio y al final
 
 # %% [markdown]
-# Es la parte incómoda de GoogLeNet: decenas de números elegidos a mano y probando, cuando cada prueba costaba
-# días. En aquellas herramientas ni siquiera se deducían solas las formas de las capas. De ahí nació la pregunta
-# siguiente, si no podría elegir los números un programa.
+# Es la parte incómoda de GoogLeNet: decenas de números elegidos a mano y probando, cuando cada prueba era un
+# entrenamiento entero. En aquellas herramientas ni siquiera se deducían solas las formas de las capas. De ahí
+# nació la pregunta siguiente, si no podría elegir los números un programa.
 #
 # ### ¿Es la del artículo? Su tabla, fila por fila { #cuentas }
 #
@@ -689,8 +689,8 @@ assert reach["He"][1] < reach["Glorot"][1]
 # Ahí está el miedo, con números. Si los pesos nacen como en AlexNet, el gradiente de la salida principal llega a
 # la primera capa convertido en nada, y la cabeza de 4a lo multiplica por miles. Con Glorot, la cabeza ayuda. Con
 # He, la salida principal llega sola, y la cabeza añade poco. **Las cabezas arreglaban un problema que también
-# arregla nacer bien**, y que un año después la [normalización por lotes](batch-normalization.py) y los
-# atajos de ResNet quitaron de en medio.
+# arregla nacer bien**, y que un año después la [normalización por lotes](batch-normalization.py) y los atajos de
+# ResNet quitaron de en medio.
 #
 # ¿Y servían? Los propios autores volvieron a mirarlo al [año
 # siguiente](../referencia/bibliografia.md#szegedy2015). Su conclusión: al principio del entrenamiento, con
