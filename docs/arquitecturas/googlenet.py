@@ -401,7 +401,7 @@ for layer in reference.modules():
             nn.init.uniform_(values, 0.5, 1.5)
         for values in (layer.bias, layer.running_mean):
             nn.init.normal_(values, std=0.1)
-replica = models.create("googlenet_bn").double().eval()
+replica = GoogLeNet(torchvision=True).double().eval()
 replica.load_state_dict(weights.convert("googlenet_bn", reference.state_dict()))
 images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
 with torch.inference_mode():
