@@ -139,6 +139,7 @@ _GOOGLENET_PAPER = {
     ),
     "title": "Going Deeper with Convolutions",
     "url": "https://arxiv.org/abs/1409.4842",
+    "page": "arquitecturas/googlenet.py",
 }
 _ALLCNN_PAPER = {
     "year": 2014,
@@ -155,6 +156,7 @@ _BATCHNORM_PAPER = {
         "Reducing Internal Covariate Shift"
     ),
     "url": "https://arxiv.org/abs/1502.03167",
+    "page": "arquitecturas/batch-normalization.py",
 }
 _RESNET_PAPER = {
     "year": 2015,
