@@ -157,12 +157,14 @@ _RESNET_PAPER = {
     "authors": "Kaiming He, Xiangyu Zhang, Shaoqing Ren y Jian Sun",
     "title": "Deep Residual Learning for Image Recognition",
     "url": "https://arxiv.org/abs/1512.03385",
+    "page": "arquitecturas/resnet.py",
 }
 _RESNEXT_PAPER = {
     "year": 2016,
     "authors": "Saining Xie, Ross Girshick, Piotr Dollár, Zhuowen Tu y Kaiming He",
     "title": "Aggregated Residual Transformations for Deep Neural Networks",
     "url": "https://arxiv.org/abs/1611.05431",
+    "page": "arquitecturas/resnext.py",
 }
 _DENSENET_PAPER = {
     "year": 2016,
