@@ -312,9 +312,11 @@ for depth, count in counts.items():
 assert list(counts.values()) == [11_689_512, 21_797_672, 25_557_032, 44_549_160, 60_192_808]
 
 # %% [markdown]
-# Nadie puede decir que gana porque es más grande: es la misma red con tres convoluciones diminutas de más. Para
-# quitar hasta esa duda, en CIFAR-10 los autores usaron atajos sin ningún parámetro: donde el mapa se parte, una
-# posición de cada dos, y ceros en los canales que faltan. Es el bloque que usaremos para experimentar.
+# Nadie puede decir que gana porque es más grande: es la misma red con tres convoluciones diminutas de más. Y ni siquiera
+# eso hace falta. Las residuales de la tabla del principio no las llevaban. Sus atajos, como los de CIFAR-10, no tienen
+# ningún parámetro: donde el mapa se parte, toman una posición de cada dos y rellenan con ceros los canales que
+# faltan. Es la opción A del artículo; la de las 1×1, que es la de torchvision y resultó algo mejor, es la B. Con la A
+# haremos los experimentos.
 
 # %% tags=["fuente"]
 from cnnhistory.models.resnet import CifarResidualBlock
@@ -536,8 +538,8 @@ assert 1 < depths["residual"][0] < depths["plana"][0] / 4
 # %% [markdown]
 # Sin normalización y con pesos pequeños, el gradiente se desvanece: es la historia de los años noventa. La normalización lo
 # arregla, y la red plana se degrada *de todos modos*. Su gradiente no se apaga. Al contrario: crece hacia las
-# primeras capas, y cada bloque lo amplifica. Una misma tasa es demasiado para unas y poco para otras. Con el atajo, las capas
-# reciben gradientes de tamaño parecido.
+# primeras capas, y cada bloque lo amplifica. Una misma tasa es demasiado para unas y poco para otras. Con el atajo los
+# tamaños se parecen bastante más.
 #
 # Así que cuando leas «ResNet resolvió el desvanecimiento del gradiente», desconfía. Eso ya estaba casi
 # resuelto. Resolvió lo que quedaba después.
@@ -573,7 +575,16 @@ for name, ratios in (("recién nacida", newborn), ("entrenada", trained)):
         row = "  ".join(f"{ratio:.2f}" for ratio in ratios[9 * stage : 9 * stage + 9])
         print(f"{name:<13}  etapa {stage + 1}:  {row}")
 
+# %%
+assert sum(trained) / 18 < 0.6
+assert abs(sum(trained) - sum(newborn)) / 18 < 0.2  # ya era así al nacer
+
 # %% [markdown]
+# Los bloques retocan: salvo los primeros de la red, ninguno le suma a su entrada más de la mitad de lo que ya traía. Pero
+# compara las filas. La red recién nacida ya era así, y entrenar apenas lo cambió. Tiene una razón simple: $F(x)$ sale
+# de una normalización, con un tamaño que no crece, y $x$ va engordando con cada suma. Las correcciones pequeñas no
+# son algo que la red descubrió. Se las da la arquitectura.
+#
 # ### Cortar, de uno en uno { #cortar }
 #
 # Ahora la cirugía. A esa red, **ya entrenada y sin volver a entrenarla**, le cortamos un bloque de dos maneras.

@@ -501,7 +501,8 @@ assert max(lost["primero"]) > 5 + sorted(lost["primero"])[3]  # muy desiguales
 #
 # ### Llamar «grupos» al ancho { #grupos-por-ancho }
 #
-# Es el error del libro con que medio mundo aprendió esta red, y de los cuadernos que lo copian. El bloque recibe un
+# Lo tiene un libro muy leído, [*Dive into Deep Learning*](https://d2l.ai/chapter_convolutional-modern/resnet.html), y los
+# cuadernos que lo copian; hay una [corrección propuesta](https://github.com/d2l-ai/d2l-en/pull/2730). El bloque recibe un
 # argumento `groups` y escribe la 3×3 así: `groups=bot_channels // groups`. Léelo despacio. Si pides 32, no obtienes 32
 # grupos: obtienes los que salgan de dividir los canales entre 32. O sea, grupos **de 32 canales**. El argumento es el
 # ancho con nombre de cardinalidad.
