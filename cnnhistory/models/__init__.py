@@ -836,7 +836,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             num_classes=1000,
             build=partial(ResNet, Bottleneck, RESNET50),
             inherits=("resnet34", "lenet5_bn"),
-            gave=("el atajo (*shortcut*)", "redes de más de cien capas"),
+            gave=("el atajo", "redes de más de cien capas"),
             deviations=(
                 "el paso va en la 3×3 y no en la primera 1×1 (la variante v1.5, de torchvision)",
             ),

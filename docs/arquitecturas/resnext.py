@@ -236,20 +236,20 @@ assert abs(macs["ResNeXt-50 32×4d"] / macs["ResNet-50"] - 1) < 0.05
 #
 # ### La figura 3 del artículo { #tres-formas }
 #
-# El artículo dibuja el bloque de tres maneras y afirma que son equivalentes. Aquí, con 4 caminos de 2 canales:
+# El artículo dibuja el bloque de tres maneras y afirma que son equivalentes. Aquí, con 2 caminos de 4 canales:
 
-# %% alt="Tres diagramas. En el «a», cuatro columnas de tres convoluciones, 1×1, 3×3 y 1×1, que se juntan en un signo más. En el «b», cuatro columnas de dos convoluciones que se juntan con «concatenar». En el «c», una sola columna: 1×1, 3×3 en 4 grupos y 1×1." caption="Las tres formas, sin el atajo. La «b» termina, después de concatenar, con una sola 1×1 que ve los 8 canales."
-paths = 4
+# %% alt="Tres diagramas. En el «a», dos columnas de tres convoluciones, 1×1, 3×3 y 1×1, que se juntan en un signo más. En el «b», dos columnas de dos convoluciones que se juntan con «concatenar». En el «c», una sola columna: 1×1, 3×3 en 2 grupos y 1×1." caption="Las tres formas, sin el atajo. La «b» termina, después de concatenar, con una sola 1×1 que ve los 8 canales."
+paths = 2
 plotting.blocks(
     {
         "a: sumar": plotting.Block(
-            [["convolución 1×1, 2", "convolución 3×3, 2", "convolución 1×1"]] * 4, "+"
+            [["convolución 1×1, 4", "convolución 3×3, 4", "convolución 1×1"]] * 2, "+"
         ),
         "b: concatenar": plotting.Block(
-            [["convolución 1×1, 2", "convolución 3×3, 2"]] * 4, "concatenar"
+            [["convolución 1×1, 4", "convolución 3×3, 4"]] * 2, "concatenar"
         ),
         "c: en grupos": plotting.Block(
-            [["convolución 1×1, 8", "convolución 3×3, 8,\n4 grupos", "convolución 1×1"]]
+            [["convolución 1×1, 8", "convolución 3×3, 8,\n2 grupos", "convolución 1×1"]]
         ),
     }
 )
@@ -266,7 +266,7 @@ plotting.blocks(
 
 # %%
 torch.manual_seed(0)
-block = ResNeXtBlock(16, 64, cardinality=paths, bottleneck_width=8).double().eval()
+block = ResNeXtBlock(16, 64, cardinality=paths, bottleneck_width=16).double().eval()
 for layer in block.modules():
     if isinstance(layer, nn.BatchNorm2d):
         layer.running_mean.normal_()
@@ -296,7 +296,7 @@ def form_b(x):
     return F.relu(norm3(F.conv2d(together, restore.weight)) + block.shortcut(x))
 
 
-channels = [slice(2 * path, 2 * path + 2) for path in range(paths)]
+channels = [slice(4 * path, 4 * path + 4) for path in range(paths)]
 maps = torch.randn(2, 16, 7, 7, dtype=torch.float64)
 with torch.inference_mode():
     form_c = block(maps)
@@ -395,6 +395,9 @@ plotting.confusion_matrix(test.labels, said, test.classes)
 
 
 # %%
+from functools import partial
+
+
 def small_net(cardinality, width):
     """Dos etapas de un bloque: los dos argumentos son lo que se prueba."""
 
@@ -424,7 +427,7 @@ seeds = range(3 * SEED, 3 * SEED + 3)
 contest = {}
 print("  C    d   parámetros   pérdida al entrenar   acierto en validación")
 for cardinality, width in ((1, 64), (4, 24), (32, 4)):
-    last = [train_few(lambda: small_net(cardinality, width), seed) for seed in seeds]  # noqa: B023
+    last = [train_few(partial(small_net, cardinality, width), seed) for seed in seeds]
     losses, hits = [e.train_loss for e in last], [e.val_top1 for e in last]
     contest[cardinality] = losses, hits
     size = inspection.count_parameters(small_net(cardinality, width))
@@ -545,13 +548,13 @@ except RuntimeError as error:
 
 # %% [markdown]
 # Nada falla al construirla ni al entrenarla. La cardinalidad, que debía ser constante, cambia en cada etapa. Y fíjate en la última:
-# ahí hay 1024 canales, $1024 / 32 = 32$, y sale bien **por casualidad**. Si solo pruebas ese caso, el error es invisible. En el
-# ejemplo del libro, con 32 canales y `groups=16`, salen 2 grupos.
+# ahí hay 1024 canales, $1024 / 32 = 32$, y sale bien **por casualidad**. Si solo pruebas ese caso, el error es invisible. Con 32
+# canales y `groups=16`, salen 2 grupos.
 
 # %%
-assert (
-    WidthCalledGroups(256, 256, groups=16).residual[2][0].groups == 128 // 16
-)  # pides 16, obtienes 8
+middle = WidthCalledGroups(256, 256, groups=16).residual[2][0]
+print(f"con {middle.in_channels} canales, pides 16 grupos y obtienes {middle.groups}")
+assert middle.groups == 8
 assert ResNeXtBlock(256, 256, cardinality=16).residual[2][0].groups == 16
 
 # %% [markdown]
@@ -586,7 +589,7 @@ def eight_paths(groups):
 
 mixing = {}
 for name, groups in (("1×1 enteras", 1), ("1×1 en grupos", 8)):
-    mixing[name] = train_few(lambda: eight_paths(groups), SEED).train_loss  # noqa: B023
+    mixing[name] = train_few(partial(eight_paths, groups), SEED).train_loss
     reached = seen_by_each(eight_paths(groups).eval()[3], 32).sum(1)
     print(
         f"{name:<14} {inspection.thousands(inspection.count_parameters(eight_paths(groups))):>7} parámetros, "
