@@ -777,7 +777,8 @@ assert missing  # faltan los sesgos
 assert difference == 128 + 256 + 512
 
 # %% [markdown]
-# El camino que debía dejar pasar el dato nace casi cerrado en cada cambio de etapa. La red aprende a abrirlo, y aquí no medimos cuánto le cuesta; lo que pierdes seguro es poder cargar los pesos de los demás.
+# El camino que debía dejar pasar el dato nace casi cerrado en cada cambio de etapa. Al entrenar
+# puede abrirse, y aquí no medimos cuánto cuesta. Lo que pierdes seguro es poder cargar los pesos de los demás.
 
 # %% [markdown]
 # ## Ejercicios { #ejercicios }
