@@ -8,7 +8,7 @@
 # ¿Y si no hiciera falta que todos miren a todos? ResNeXt pone una tercera perilla: en cuántos caminos
 # independientes se parte el bloque. Se llama cardinalidad (*cardinality*). En esta página la giras sin cambiar
 # el precio, demuestras que tres dibujos distintos son la misma red, y aprendes a no confundir el número de
-# caminos con su ancho, que es el error más repetido sobre esta red.
+# caminos con su ancho, un error que se repite de copia en copia.
 #
 # <!-- generado: ficha resnext50_32x4d -->
 
@@ -24,7 +24,7 @@
 # Saining Xie, Ross Girshick, Piotr Dollár, Zhuowen Tu y Kaiming He, de la Universidad de California en San Diego
 # y de Facebook AI Research, juntaron las dos. Ramas como las de Inception, pero **todas iguales**: así la
 # única decisión es cuántas. La herramienta la había dejado [AlexNet](alexnet.py#torres) en 2012, sin querer: la convolución
-# en grupos, que inventó para repartirse en dos tarjetas.
+# en grupos, que usó para repartirse en dos tarjetas.
 #
 # Con esa red quedaron segundos en el desafío de 2016. El artículo se publicó en el congreso CVPR de 2017.
 
