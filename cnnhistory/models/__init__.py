@@ -163,12 +163,14 @@ _RESNET_PAPER = {
     "authors": "Kaiming He, Xiangyu Zhang, Shaoqing Ren y Jian Sun",
     "title": "Deep Residual Learning for Image Recognition",
     "url": "https://arxiv.org/abs/1512.03385",
+    "page": "arquitecturas/resnet.py",
 }
 _RESNEXT_PAPER = {
     "year": 2016,
     "authors": "Saining Xie, Ross Girshick, Piotr Dollár, Zhuowen Tu y Kaiming He",
     "title": "Aggregated Residual Transformations for Deep Neural Networks",
     "url": "https://arxiv.org/abs/1611.05431",
+    "page": "arquitecturas/resnext.py",
 }
 _DENSENET_PAPER = {
     "year": 2016,
@@ -845,7 +847,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             num_classes=1000,
             build=partial(ResNet, Bottleneck, RESNET50),
             inherits=("resnet34", "lenet5_bn"),
-            gave=("el atajo (*shortcut*)", "redes de más de cien capas"),
+            gave=("el atajo", "redes de más de cien capas"),
             deviations=(
                 "el paso va en la 3×3 y no en la primera 1×1 (la variante v1.5, de torchvision)",
             ),
