@@ -856,7 +856,7 @@ torch.manual_seed(0)
 sources = [torch.randn(2, 8, 5, 5) for _ in range(3)]
 mix = nn.Conv2d(24, 16, kernel_size=1, bias=False)
 together = mix(torch.cat(sources, dim=1))
-parts = mix.weight.split(8, dim=1)
+parts = mix.weight.detach().clone().split(8, dim=1)
 apart = sum(F.conv2d(source, part) for source, part in zip(sources, parts, strict=True))
 assert torch.allclose(together, apart, atol=1e-5)
 
