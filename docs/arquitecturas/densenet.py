@@ -198,6 +198,11 @@ assert with_bottleneck == 256 * 128 + 9 * 128 * 32
 # %% tags=["fuente"]
 from cnnhistory.models.densenet import DenseBlock, Transition
 
+# %%
+block = DenseBlock(depth=6, in_channels=64, growth_rate=32)
+assert block(torch.zeros(2, 64, 14, 14)).shape == (2, 64 + 6 * 32, 14, 14)
+assert Transition(256)(torch.zeros(2, 256, 14, 14)).shape == (2, 128, 7, 7)
+
 # %% tags=["fuente"]
 from cnnhistory.models.densenet import DenseNet
 
@@ -325,6 +330,9 @@ assert connections == 6 * (6 + 1) // 2
 from cnnhistory.models.densenet import DenseNetMini
 
 # %%
+assert DenseNetMini()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+# %%
 from cnnhistory import data, training
 
 SEED = 0
@@ -347,7 +355,8 @@ for epoch in history:
         f"validación {epoch.val_loss:.3f}, acierto {epoch.val_top1:.1%}"
     )
 score = training.evaluate(mini, batches(test)).top1
-print(f"prueba: {score:.1%}, con {inspection.thousands(inspection.count_parameters(mini))} parámetros")
+size = inspection.thousands(inspection.count_parameters(mini))
+print(f"prueba: {score:.1%}, con {size} parámetros")
 assert score > 0.78
 
 # %% alt="Dos gráficas con dos épocas de DenseNet mini. La pérdida de entrenamiento y la de validación bajan juntas y el acierto en validación sube." caption="Dos vueltas a nueve mil imágenes: la mini apenas ha empezado."
@@ -374,7 +383,8 @@ print(f"{history[-1].images_per_second:.0f} imágenes por segundo")
 # %%
 for name in ("densenet_mini", "resnet_mini"):
     card = models.CATALOG[name]
-    print(f"{card.label:<14} {card.parameters:>7} parámetros, {card.macs / 1e6:.1f} millones de MACs")
+    count = inspection.thousands(card.parameters)
+    print(f"{card.label:<14} {count:>7} parámetros, {card.macs / 1e6:.1f} millones de MACs")
 assert models.CATALOG["densenet_mini"].parameters < 0.6 * models.CATALOG["resnet_mini"].parameters
 
 # %% [markdown]
@@ -396,7 +406,8 @@ assert models.CATALOG["densenet_mini"].parameters < 0.6 * models.CATALOG["resnet
 def readers(model):
     """De cada bloque, sus lectores: la normalización por la que leen, sus pesos y sus fuentes."""
     first = [(stage[0].layers[0].num_features, stage) for stage in model.stages[::2]]
-    after = [(stage[0], stage[2]) for stage in model.stages[1::2]] + [(model.head[0], model.head[4])]
+    after = [(stage[0], stage[2]) for stage in model.stages[1::2]]
+    after.append((model.head[0], model.head[4]))
     for (entry, block), last in zip(first, after, strict=True):
         pairs = [(dense.layers[0], dense.layers[2]) for dense in block] + [last]
         yield [
@@ -408,7 +419,7 @@ def readers(model):
 def strengths(model):
     """|peso| medio de cada conexión, en el orden de `readers`."""
     return [
-        [[part.abs().mean().item() for part in weight.split(sizes, 1)] for _, weight, sizes in block]
+        [[w.abs().mean().item() for w in weight.split(sizes, 1)] for _, weight, sizes in block]
         for block in readers(model)
     ]
 
@@ -416,6 +427,7 @@ def strengths(model):
 def draw_map(values, label, logarithmic=False):
     """Un mapa por bloque: fuentes en las filas, lectores en las columnas."""
     top = max(max(column) for block in values for column in block)
+    color = plotting.PALETTE[0]
     with plotting.style():
         figure, axes = plt.subplots(1, 3, figsize=(7.4, 3.0), width_ratios=[3, 5, 7])
         for number, (axis, block) in enumerate(zip(axes, values, strict=True), start=1):
@@ -424,9 +436,8 @@ def draw_map(values, label, logarithmic=False):
                     share = max(value, 0) / top
                     if logarithmic:
                         share = max(0.0, 1 + math.log10(max(share, 1e-9)) / 3)
-                    axis.add_patch(
-                        plt.Rectangle((column, row), 1, 1, color=plotting.PALETTE[0], alpha=share, lw=0)
-                    )
+                    cell = plt.Rectangle((column, row), 1, 1, color=color, alpha=share, lw=0)
+                    axis.add_patch(cell)
             size = len(block)
             axis.set(xlim=(0, size), ylim=(size, 0), aspect="equal", title=f"bloque {number}")
             names = [str(position + 1) for position in range(size - 1)]

@@ -124,16 +124,26 @@ assert inspection.count_parameters(module) == by_hand
 print(inspection.count_parameters(module), "parámetros con 256 canales y r = 16")
 
 # %% [markdown]
-# Cabe en un bloque residual añadiendo una línea al final de su camino. Los bloques de SE-ResNet-50 y de la red que ganó:
+# Cabe en un bloque residual añadiendo una línea al final de su camino. Los de SE-ResNet-50 y de la red que ganó:
 
 # %% tags=["fuente"]
-from cnnhistory.models.senet import SEBottleneck, SENet154, SENet154Block, SEResNet
+from cnnhistory.models.senet import SEBottleneck, SENet154Block
 
 # %%
-from cnnhistory import models
+x = torch.zeros(2, 128, 14, 14)
+assert SEBottleneck(128, 256, stride=2)(x).shape == (2, 256, 7, 7)
+assert SENet154Block(128, 256, stride=2)(x).shape == (2, 256, 7, 7)
 
+# %% [markdown]
+# Y las redes. SE-ResNet-50 es la ResNet con otro bloque; SENet-154 trae además su propio tronco.
+
+# %% tags=["fuente"]
+from cnnhistory.models.resnet import RESNET50
+from cnnhistory.models.senet import SENet154, SEResNet
+
+# %%
 with torch.device("meta"):  # solo formas
-    seresnet50 = models.create("seresnet50")
+    seresnet50, senet154 = SEResNet(SEBottleneck, RESNET50), SENet154()
 table = inspection.shape_table(seresnet50, (3, 224, 224), whole=(SEBottleneck,))
 table
 
@@ -149,6 +159,8 @@ plotting.data_flow(table, (3, 224, 224))
 # %%
 from torch import nn
 
+from cnnhistory import models
+
 
 def without_gates(model):
     """Cambia cada módulo SE por la identidad."""
@@ -160,12 +172,13 @@ def without_gates(model):
 
 
 with torch.device("meta"):
-    bare = without_gates(models.create("seresnet50"))
+    bare = without_gates(SEResNet(SEBottleneck, RESNET50))
 price = {}
 for name, model in {"con compuertas": seresnet50, "sin ellas": bare}.items():
     macs = inspection.count_macs(model, (3, 224, 224))
     price[name] = inspection.count_parameters(model), macs
-    print(f"{name:<15}{inspection.thousands(price[name][0]):>11} parámetros, {macs / 1e9:.3f} mil millones de MACs")
+    count = inspection.thousands(price[name][0])
+    print(f"{name:<15}{count:>11} parámetros, {macs / 1e9:.3f} mil millones de MACs")
 more, more_macs = (a / b - 1 for a, b in zip(*price.values(), strict=True))
 print(f"de más:        {more:>10.1%}                {more_macs:.2%}")
 assert price["sin ellas"][0] == models.CATALOG["resnet50"].parameters == 25_557_032
@@ -178,8 +191,6 @@ assert more_macs < 0.001
 # artículo da la fórmula, con $N_s$ bloques de $C_s$ canales en cada etapa: $\frac{2}{r}\sum_s N_s C_s^2$, más los sesgos.
 
 # %%
-from cnnhistory.models.resnet import RESNET50
-
 weights_by_stage = [2 * depth * width**2 // 16 for depth, width in RESNET50]
 biases = sum(depth * (width + width // 16) for depth, width in RESNET50)
 assert sum(weights_by_stage) + biases == price["con compuertas"][0] - price["sin ellas"][0]
@@ -193,12 +204,19 @@ assert weights_by_stage[-1] > 0.6 * sum(weights_by_stage)
 # versiones publicadas:
 
 # %%
-published = {"seresnet50": 28_088_024, "seresnext50_32x4d": 27_559_896, "senet154": 115_088_984}
-for name, expected in published.items():
-    with torch.device("meta"):
-        count = inspection.count_parameters(models.create(name))
-    print(f"{models.CATALOG[name].label:<22}{inspection.thousands(count):>12}")
-    assert count == expected
+with torch.device("meta"):
+    seresnext50 = models.create("seresnext50_32x4d")
+counts = {
+    name: inspection.count_parameters(network)
+    for name, network in (
+        ("SE-ResNet-50", seresnet50),
+        ("SE-ResNeXt-50 32×4d", seresnext50),
+        ("SENet-154", senet154),
+    )
+}
+for name, count in counts.items():
+    print(f"{name:<22}{inspection.thousands(count):>12}")
+assert list(counts.values()) == [28_088_024, 27_559_896, 115_088_984]
 
 # %% [markdown]
 # ## Prueba de fidelidad: contra timm, y a mano { #fidelidad }
@@ -218,7 +236,8 @@ from cnnhistory import weights
 
 generator = torch.Generator().manual_seed(7)
 with torch.device("meta"):
-    theirs, ours = timm.create_model("legacy_seresnet50", drop_rate=0.0), models.create("seresnet50")
+    theirs = timm.create_model("legacy_seresnet50", drop_rate=0.0)
+    ours = models.create("seresnet50")
 theirs = theirs.to_empty(device="cpu").double()
 for key, value in theirs.state_dict().items():
     if value.ndim > 1:
@@ -271,6 +290,9 @@ assert torch.allclose(module(x), slow, atol=1e-12)
 from cnnhistory.models.senet import SENetMini, SEResidualBlock
 
 # %%
+assert SENetMini()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+# %%
 from cnnhistory import data, training
 
 SEED = 0
@@ -293,7 +315,8 @@ for epoch in history:
         f"validación {epoch.val_loss:.3f}, acierto {epoch.val_top1:.1%}"
     )
 score = training.evaluate(mini, batches(test)).top1
-print(f"prueba: {score:.1%}, con {inspection.thousands(inspection.count_parameters(mini))} parámetros")
+size = inspection.thousands(inspection.count_parameters(mini))
+print(f"prueba: {score:.1%}, con {size} parámetros")
 assert score > 0.78
 
 # %% alt="Dos gráficas con dos épocas de SENet mini: las pérdidas de entrenamiento y de validación bajan y el acierto en validación sube." caption="Dos vueltas a nueve mil imágenes."
@@ -454,7 +477,11 @@ assert swapped["medios"].top1 > swapped["su imagen"].top1 - 0.08
 # %%
 alone = []
 for block in range(len(gates)):
-    metrics = with_gates(mini, lambda k, e, b=block: rules["otra imagen" if k == b else "su imagen"](k, e))
+
+    def only_here(k, excite, block=block):
+        return rules["otra imagen" if k == block else "su imagen"](k, excite)
+
+    metrics = with_gates(mini, only_here)
     alone.append(metrics.loss - swapped["su imagen"].loss)
     print(f"bloque {block + 1} con los factores de otra imagen: {alone[-1]:+.3f} nats")
 assert sum(alone[4:]) > sum(alone[:2])
@@ -531,7 +558,8 @@ assert answers.std(0).max() == 0
 
 # %%
 for name in ("resnet50", "seresnet50"):
-    print(f"{models.CATALOG[name].label:<14}{models.CATALOG[name].macs / 1e9:.2f} mil millones de MACs")
+    card = models.CATALOG[name]
+    print(f"{card.label:<14}{card.macs / 1e9:.2f} mil millones de MACs")
 print(f"{'SE, sin SE':<14}{price['sin ellas'][1] / 1e9:.2f}")
 assert models.CATALOG["seresnet50"].macs < models.CATALOG["resnet50"].macs
 assert price["sin ellas"][1] < models.CATALOG["seresnet50"].macs
@@ -576,14 +604,16 @@ assert (extra[16] - last_stage) / base < 0.04
 
 # %% tags=["solucion"]
 folded = copy.deepcopy(mini).eval()
-for block, average in zip((m for m in folded.modules() if isinstance(m, SEResidualBlock)), averages, strict=True):
+blocks = [module for module in folded.modules() if isinstance(module, SEResidualBlock)]
+for block, average in zip(blocks, averages, strict=True):
     norm = block.residual[2][1]
     with torch.no_grad():
         norm.weight.mul_(average)
         norm.bias.mul_(average)
     block.residual = block.residual[:3]  # sin la compuerta
 result = training.evaluate(folded, batches(validation))
-print(f"pérdida {result.loss:.3f}, acierto {result.top1:.1%}, con {inspection.count_parameters(folded)} parámetros")
+count = inspection.thousands(inspection.count_parameters(folded))
+print(f"pérdida {result.loss:.3f}, acierto {result.top1:.1%}, con {count} parámetros")
 assert abs(result.loss - swapped["medios"].loss) < 0.01
 assert inspection.count_parameters(folded) == models.CATALOG["resnet_mini"].parameters
 
