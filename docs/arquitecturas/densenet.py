@@ -115,7 +115,7 @@ plotting.blocks(
         "ResNet: bloque básico": plotting.Block(
             paths=[["convolución 3×3, 64", "convolución 3×3, 64"], []], merge="+"
         ),
-        "DenseNet: capa densa": plotting.Block(
+        "DenseNet: una capa del bloque": plotting.Block(
             paths=[
                 [
                     "normalización",
@@ -175,8 +175,9 @@ assert min(gradients["sumando"], gradients["concatenando"]) > 1e-3
 # %% [markdown]
 # ## El código, del bloque a la red { #codigo }
 #
-# La capa densa del artículo lleva la normalización y la ReLU **antes** de cada convolución, y empieza por una 1×1
-# que reduce lo acumulado a $4k$ canales. Sin ese cuello de botella, la 3×3 leería cientos de canales. Esa variante
+# Cada capa del bloque denso lleva la normalización y la ReLU **antes** de cada convolución, y empieza por una 1×1
+# que reduce lo acumulado a $4k$ canales. (Ojo con la palabra: nada de esto es una capa densa, *fully connected*. Denso es el dibujo
+# de las conexiones.) Sin ese cuello de botella, la 3×3 leería cientos de canales. Esa variante
 # se llama DenseNet-B; con la compresión de las transiciones, DenseNet-BC.
 
 # %% tags=["fuente"]
@@ -218,7 +219,7 @@ plotting.data_flow(table, (3, 224, 224))
 # %% [markdown]
 # El detalle de la lista que crece se ve mejor capa por capa:
 
-# %% alt="Gráfica de escalera con los canales acumulados a lo largo de las 58 capas densas de DenseNet-121. Sube de 32 en 32 cuatro veces: de 64 a 256, de 128 a 512, de 256 a 1024 y de 512 a 1024. Entre un tramo y el siguiente cae a la mitad." caption="Canales que ve cada capa densa de DenseNet-121. Las caídas son las transiciones."
+# %% alt="Gráfica de escalera con los canales acumulados a lo largo de las 58 capas de los bloques densos de DenseNet-121. Sube de 32 en 32 cuatro veces: de 64 a 256, de 128 a 512, de 256 a 1024 y de 512 a 1024. Entre un tramo y el siguiente cae a la mitad." caption="Canales que ve cada capa de los bloques densos de DenseNet-121. Las caídas son las transiciones."
 import matplotlib.pyplot as plt
 
 lists = [
@@ -234,7 +235,7 @@ with plotting.style():
         axis.step(positions, seen, where="post", color=plotting.PALETTE[number])
         axis.text(start + len(seen) / 2, seen[-1] + 30, f"bloque {number + 1}", ha="center", size=8)
         start += len(seen) - 1
-    axis.set(xlabel="capa densa", ylabel="canales", ylim=(0, 1150))
+    axis.set(xlabel="capa de los bloques densos", ylabel="canales", ylim=(0, 1150))
     axis.grid(alpha=0.25, color=plotting.INK)
     figure.tight_layout()
 ends = [seen[-1] for seen in lists]
@@ -244,7 +245,7 @@ assert ends == [256, 512, 1024, 1024]
 # %% [markdown]
 # ### Las cuentas { #cuentas }
 #
-# El número del nombre son las capas con pesos: dos por cada capa densa, una por transición, la del tronco y la de
+# El número del nombre son las capas con pesos: dos por cada capa de los bloques, una por transición, la del tronco y la de
 # salida. Y los parámetros, contra los que se publican con los pesos oficiales:
 
 # %%
@@ -685,7 +686,7 @@ with plotting.style():
     figure.tight_layout()
 
 # %% [markdown]
-# De cuadrado a recta. ¿Y los gradientes son los mismos? Hasta el último bit. ¿Y el precio? Una segunda pasada por lo barato:
+# De cuadrado a recta. ¿Y los gradientes son los mismos? Sí, salvo el redondeo. ¿Y el precio? Una segunda pasada por lo barato:
 
 # %%
 import copy

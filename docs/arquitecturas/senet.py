@@ -40,8 +40,9 @@ assert round(100 * relative) == 25
 # %% [markdown]
 # ### ¿Qué red ganó? { #senet-154 }
 #
-# No fue la de la ficha de arriba. Ese {ilsvrc:2017:senet:3} es de un **conjunto** de redes SE, con varias escalas y recortes por foto, y la
-# mejor de ellas es la SENet-154: una ResNeXt de 152 capas, 64 grupos, un tronco de tres 3×3 y una compuerta por bloque.
+# No fue la de la ficha de arriba. Ese {ilsvrc:2017:senet:3} es de un **conjunto** de redes SE. Una de
+# las mejores que llevaba es la SENet-154: una ResNeXt de 152 capas, con 64 grupos, un tronco de tres 3×3 y una compuerta por
+# bloque. Por eso su ficha lleva el error del equipo, con la advertencia al lado.
 #
 # <!-- generado: ficha senet154 -->
 #
