@@ -2,7 +2,7 @@
 # # DenseNet (2016): no tires nada de lo que ya calculaste
 #
 # Una red de cien capas calcula en la segunda unos bordes. ¿Qué pasa si los necesita la capa noventa? En una
-# red en fila, alguien tendría que copiarlos ochenta y ocho veces, capa por capa, gastando en copiar los
+# red en fila, alguien tendría que copiarlos casi noventa veces, capa por capa, gastando en copiar los
 # filtros que harían falta para aprender. ResNet alivió el problema: suma lo nuevo a lo viejo y lo deja pasar.
 # Pero una suma no se puede deshacer. Si te digo que dos números suman 7, ya no sabes cuáles eran.
 #
@@ -15,8 +15,8 @@
 # %% [markdown]
 # ## Después de los atajos { #historia }
 #
-# En diciembre de 2015, [ResNet](../historia/la-carrera.md#2015) ganó todo lo que se podía ganar con 152 capas y
-# una idea: sumar a la salida de cada bloque su entrada. El año siguiente fue el de las variaciones sobre el
+# En diciembre de 2015, [ResNet](../historia/la-carrera.md#2015) ganó la clasificación de ILSVRC con 152 capas
+# y una idea: sumar a la salida de cada bloque su entrada. El año siguiente fue el de las variaciones sobre el
 # atajo. ¿Por qué ayuda? ¿Hace falta que sea una suma? ¿Cuántos se pueden poner?
 #
 # Gao Huang, Zhuang Liu, Laurens van der Maaten y Kilian Weinberger llevaron la idea a su extremo lógico: dentro
@@ -175,10 +175,10 @@ assert min(gradients["sumando"], gradients["concatenando"]) > 1e-3
 # %% [markdown]
 # ## El código, del bloque a la red { #codigo }
 #
-# Cada capa del bloque denso lleva la normalización y la ReLU **antes** de cada convolución, y empieza por una 1×1
-# que reduce lo acumulado a $4k$ canales. (Ojo con la palabra: nada de esto es una capa densa, *fully connected*. Denso es el dibujo
-# de las conexiones.) Sin ese cuello de botella, la 3×3 leería cientos de canales. Esa variante
-# se llama DenseNet-B; con la compresión de las transiciones, DenseNet-BC.
+# Cada capa del bloque denso lleva la normalización y la ReLU **antes** de cada convolución, y empieza por una
+# 1×1 que reduce lo acumulado a $4k$ canales. (Ojo con la palabra: nada de esto es una capa densa, *fully
+# connected*. Denso es el dibujo de las conexiones.) Sin ese cuello de botella, la 3×3 leería cientos de
+# canales. Esa variante se llama DenseNet-B; con la compresión de las transiciones, DenseNet-BC.
 
 # %% tags=["fuente"]
 from cnnhistory.models.densenet import DenseLayer
@@ -193,8 +193,8 @@ print(f"con 992:         3×3 directa {9 * 992 * 32}, con cuello {992 * 128 + 9 
 assert with_bottleneck == 256 * 128 + 9 * 128 * 32
 
 # %% [markdown]
-# Con pocos canales acumulados apenas se gana; con los 992 que ve la última capa de la DenseNet-121, menos de un 60 % de
-# los pesos. Y ahora lo que se repite:
+# Con pocos canales acumulados apenas se gana; con los 992 que ve la última capa de la DenseNet-121, menos de
+# un 60 % de los pesos. Y ahora lo que se repite:
 
 # %% tags=["fuente"]
 from cnnhistory.models.densenet import DenseBlock, Transition
@@ -245,8 +245,8 @@ assert ends == [256, 512, 1024, 1024]
 # %% [markdown]
 # ### Las cuentas { #cuentas }
 #
-# El número del nombre son las capas con pesos: dos por cada capa de los bloques, una por transición, la del tronco y la de
-# salida. Y los parámetros, contra los que se publican con los pesos oficiales:
+# El número del nombre son las capas con pesos: dos por cada capa de los bloques, una por transición, la del
+# tronco y la de salida. Y los parámetros, contra los que se publican con los pesos oficiales:
 
 # %%
 from cnnhistory import models
@@ -264,8 +264,8 @@ for name, expected in published.items():
 # %% [markdown]
 # ## Prueba de fidelidad: contra torchvision { #fidelidad }
 #
-# Una DenseNet-121 de torchvision con pesos y estadísticas al azar le pasa sus tensores a la nuestra, y las dos ven las
-# mismas imágenes. Comparamos en doble precisión, con la red en evaluación y en entrenamiento.
+# Una DenseNet-121 de torchvision con pesos y estadísticas al azar le pasa sus tensores a la nuestra, y las
+# dos ven las mismas imágenes. Comparamos en doble precisión, con la red en evaluación y en entrenamiento.
 
 # %%
 from torchvision.models import densenet121 as torchvision_densenet121
@@ -378,8 +378,9 @@ print(f"{history[-1].images_per_second:.0f} imágenes por segundo")
 
 # %% [markdown]
 # ¿Y con más tiempo? En la carrera grabada, con las 60 000 imágenes, cuatro épocas y tres semillas, la
-# [DenseNet mini](../resultados/carrera-justa.py#resultado) empata con la ResNet mini en acierto, y lo hace con bastantes
-# menos parámetros. Es la promesa del artículo, en pequeño. La otra mitad de la cuenta está en la columna de segundos:
+# [DenseNet mini](../resultados/carrera-justa.py#resultado) empata con la ResNet mini en acierto, y lo hace
+# con bastantes menos parámetros. Es la promesa del artículo, en pequeño. La otra mitad de la cuenta está en
+# la columna de segundos:
 
 # %%
 for name in ("densenet_mini", "resnet_mini"):
@@ -389,7 +390,8 @@ for name in ("densenet_mini", "resnet_mini"):
 assert models.CATALOG["densenet_mini"].parameters < 0.6 * models.CATALOG["resnet_mini"].parameters
 
 # %% [markdown]
-# Con algo menos de multiplicaciones, DenseNet tardó más. La razón es la memoria, y la medimos en un momento.
+# Con algo menos de multiplicaciones, DenseNet tardó más. Multiplicar no es lo único que cuesta: también hay
+# que mover memoria, y esa la medimos más abajo.
 
 # %% [markdown]
 # ## Lo que aprendió: quién lee a quién { #aprendio }
@@ -399,8 +401,8 @@ assert models.CATALOG["densenet_mini"].parameters < 0.6 * models.CATALOG["resnet
 # la fila. Los autores vieron que las capas reparten sus pesos entre muchas fuentes, viejas y nuevas, y lo tomaron
 # como prueba de reutilización.
 #
-# Dibujemos el mismo mapa con nuestra red. La última columna de cada bloque es quien lo lee entero: la transición o, al
-# final, el clasificador.
+# Dibujemos el mismo mapa con nuestra red. La última columna de cada bloque es quien lo lee entero: la
+# transición o, al final, el clasificador.
 
 
 # %%
@@ -478,9 +480,10 @@ for name, values in {"recién nacida": at_birth, "entrenada": learned}.items():
 assert contrasts(learned)[-1] < 1.5
 
 # %% [markdown]
-# La red entrenada reparte sus pesos casi tan por igual como la que no sabe nada. Los autores entrenaron cientos de épocas,
-# con un decaimiento que encoge los pesos que no se usan; nosotros, dos. La lección no es que su figura esté mal, sino
-# que **un peso grande no es lo mismo que un peso que se usa**. Para saber si algo se usa, quítalo.
+# La red entrenada reparte sus pesos casi tan por igual como la que no sabe nada. Los autores entrenaron
+# cientos de épocas, con un decaimiento que encoge los pesos que no se usan; nosotros, dos. La lección no es
+# que su figura esté mal, sino que **un peso grande no es lo mismo que un peso que se usa**. Para saber si
+# algo se usa, quítalo.
 #
 # Apaguemos las conexiones una por una: en la normalización por la que lee una capa, ponemos a cero la escala y el
 # sesgo de los canales de *una* fuente. Esa capa deja de verla; las demás la siguen viendo. ¿Cuánto sube la pérdida
@@ -536,12 +539,12 @@ assert outlet[2] > inside[2]
 # %% [markdown]
 # Ahora sí hay un dibujo:
 #
-# - **Lo viejo se usa, y mucho.** La fila de arriba, la entrada de cada bloque, es lo que más duele perder en promedio.
-#   Eso sí es reutilización: capas de muy adentro que leen algo calculado mucho antes.
-# - **Quien resume lee de todo.** La columna de salida, la transición o el clasificador, sufre más que las capas de
-#   dentro: ahí se juntan los términos de la lista.
-# - **Hay conexiones que sobran.** Varias no cuestan casi nada, sobre todo en el último bloque. Que la red *pueda* leerlo
-#   todo no quiere decir que lo lea.
+# - **Lo viejo se usa, y mucho.** La fila de arriba, la entrada de cada bloque, es lo que más duele perder en
+#   promedio. Eso sí es reutilización: capas de muy adentro que leen algo calculado mucho antes.
+# - **Quien resume lee de todo.** La columna de salida, la transición o el clasificador, sufre más que las
+#   capas de dentro: ahí se juntan los términos de la lista.
+# - **Hay conexiones que sobran.** Varias no cuestan casi nada, sobre todo en el último bloque. Que la red
+#   *pueda* leerlo todo no quiere decir que lo lea.
 #
 # Quitar una sola conexión tampoco es la última palabra: dos fuentes parecidas se tapan una a la otra, y quitar cada
 # una por separado no cuesta nada. El ejercicio 4 lo prueba.
@@ -581,9 +584,9 @@ assert growth[8][1] > growth[2][1] + 0.02
 assert growth[8][1] - growth[4][1] < growth[4][1] - growth[2][1] + 0.02
 
 # %% [markdown]
-# Doblar $k$ casi cuadruplica los parámetros. De 2 a 4 se nota mucho más de lo que se nota de 4 a 8. Dos canales nuevos por
-# capa, en cambio, ya enseñan algo: con los poco más de tres mil parámetros de $k = 2$ la red acierta muy por encima del 10 %
-# del azar. Cada capa solo tiene que decir lo que falta.
+# Doblar $k$ casi cuadruplica los parámetros. De 2 a 4 se nota mucho más de lo que se nota de 4 a 8. Dos
+# canales nuevos por capa, en cambio, ya enseñan algo: con los poco más de tres mil parámetros de $k = 2$ la
+# red acierta muy por encima del 10 % del azar. Cada capa solo tiene que decir lo que falta.
 
 # %% [markdown]
 # ## El precio: la memoria, medida { #memoria }
@@ -619,10 +622,11 @@ for depth in (6, 12, 24, 48):
     print(f"{depth:>5}   {saved[depth]:>13.1f}   {needed[depth]:>22.2f}")
 
 # %% [markdown]
-# La tercera columna es lo que de verdad se calculó: la entrada y los $32$ canales de cada capa. Crece en línea recta. La
-# segunda crece mucho más deprisa. ¿De dónde sale? Cada capa concatena, y la concatenación es una **copia nueva de
-# toda la lista**; después la normalización y la ReLU dan otra lista igual de larga. Se puede contar a mano: con $C$
-# canales en la lista, cada capa guarda $2C$ por la lista y $8k$ por el cuello de botella.
+# La tercera columna es lo que de verdad se calculó: la entrada y los $32$ canales de cada capa. Crece en
+# línea recta. La segunda crece mucho más deprisa. ¿De dónde sale? Cada capa concatena, y la concatenación es
+# una **copia nueva de toda la lista**; después la normalización y la ReLU dan otra lista igual de larga. Se
+# puede contar a mano: con $C$ canales en la lista, cada capa guarda $2C$ por la lista y $8k$ por el cuello de
+# botella.
 
 # %%
 for depth, megabytes in saved.items():
@@ -634,15 +638,15 @@ assert saved[48] > 3 * saved[24]
 assert needed[48] < 2 * needed[24]
 
 # %% [markdown]
-# La lista se copia en cada capa: $1 + 2 + 3 + \dots$, otra vez. El doble de capas, casi el **cuádruple** de memoria. Los
-# autores lo publicaron un año después: una implementación ingenua de DenseNet crece con el cuadrado de la
-# profundidad, y no hace falta.[^pleiss]
+# La lista se copia en cada capa: $1 + 2 + 3 + \dots$, otra vez. El doble de capas, casi el **cuádruple** de
+# memoria. Los autores lo publicaron un año después: una implementación ingenua de DenseNet crece con el
+# cuadrado de la profundidad, y no hace falta.[^pleiss]
 #
 # ### El arreglo: olvidar y volver a calcular { #recalcular }
 #
-# Concatenar, normalizar y aplicar la ReLU es barato; lo caro son las convoluciones. Entonces no guardes las listas: guarda los
-# trozos y rehaz la lista cuando la retropropagación la pida. PyTorch lo tiene hecho y se llama
-# *checkpoint*: la función se corre sin guardar nada por dentro, y se vuelve a correr al ir hacia atrás.
+# Concatenar, normalizar y aplicar la ReLU es barato; lo caro son las convoluciones. Entonces no guardes las
+# listas: guarda los trozos y rehaz la lista cuando la retropropagación la pida. PyTorch lo tiene hecho y se
+# llama *checkpoint*: la función se corre sin guardar nada por dentro, y se vuelve a correr al ir hacia atrás.
 
 
 # %%
@@ -686,7 +690,8 @@ with plotting.style():
     figure.tight_layout()
 
 # %% [markdown]
-# De cuadrado a recta. ¿Y los gradientes son los mismos? Sí, salvo el redondeo. ¿Y el precio? Una segunda pasada por lo barato:
+# De cuadrado a recta. ¿Y los gradientes son los mismos? Sí, salvo el redondeo. ¿Y el precio? Una segunda
+# pasada por lo barato:
 
 # %%
 import copy
@@ -741,14 +746,14 @@ assert small.megabytes < large.megabytes
 assert measured["densenet121"] > 3 * measured["resnet18"]
 
 # %% [markdown]
-# DenseNet-121 tiene menos parámetros que ResNet-18 y guarda varias veces más memoria por foto. Con un lote de 32, la
-# segunda columna se multiplica por 32 y la primera no se mueve. Los parámetros dicen lo que pesa el archivo; no dicen lo
-# que cabe en la tarjeta ni lo que tarda.
+# DenseNet-121 tiene menos parámetros que ResNet-18 y guarda varias veces más memoria por foto. Con un lote de
+# 32, la segunda columna se multiplica por 32 y la primera no se mueve. Los parámetros dicen lo que pesa el
+# archivo; no dicen lo que cabe en la tarjeta ni lo que tarda.
 #
 # ### Recalcular dos veces… las estadísticas { #dos-veces }
 #
-# El arreglo de la memoria tiene una trampa. La normalización que se recalcula está en modo de entrenamiento y **vuelve a
-# actualizar** su media y su varianza móviles: dos veces por paso en lugar de una.
+# El arreglo de la memoria tiene una trampa. La normalización que se recalcula está en modo de entrenamiento y
+# **vuelve a actualizar** su media y su varianza móviles: dos veces por paso en lugar de una.
 
 # %%
 before = DenseBlock(4, in_channels=64, growth_rate=32)
@@ -764,9 +769,9 @@ assert before[0].layers[0].num_batches_tracked == 3
 assert after[0].layers[0].num_batches_tracked == 6
 
 # %% [markdown]
-# Tres lotes cuentan como seis: es lo mismo que haber puesto otro momento en la normalización, $1 - 0.9^2 = 0.19$ en lugar de 0.1.
-# No rompe nada, pero la red que entrenas con y sin *checkpoint* ya no es la misma en evaluación. Si necesitas que lo sea,
-# usa `momentum=1 - 0.9 ** 0.5` en las normalizaciones que se recalculan.
+# Tres lotes cuentan como seis: es lo mismo que haber puesto otro momento en la normalización, $1 - 0.9^2 =
+# 0.19$ en lugar de 0.1. No rompe nada, pero la red que entrenas con y sin *checkpoint* ya no es la misma en
+# evaluación. Si necesitas que lo sea, usa `momentum=1 - 0.9 ** 0.5` en las normalizaciones que se recalculan.
 
 # %%
 fixed = DenseBlock(4, in_channels=64, growth_rate=32)
@@ -786,9 +791,9 @@ assert torch.allclose(one, two, atol=1e-5)
 # %% [markdown]
 # ### Inicializar capas que todavía no existen { #perezosas }
 #
-# Muchos cursos escriben DenseNet con capas perezosas (*lazy*), que averiguan sus canales con la primera imagen, y en el constructor
-# llaman a `self.apply(inicializar)`. No hay ningún error, y no inicializa nada: en ese momento no hay pesos, y la clase de la capa
-# todavía no es `nn.Conv2d`.
+# Muchos cursos escriben DenseNet con capas perezosas (*lazy*), que averiguan sus canales con la primera
+# imagen, y en el constructor llaman a `self.apply(inicializar)`. No hay ningún error, y no inicializa nada:
+# en ese momento no hay pesos, y la clase de la capa todavía no es `nn.Conv2d`.
 
 
 # %%
@@ -818,15 +823,15 @@ assert len(touched) == 2
 assert lazy[2].weight.std() > 2 * born
 
 # %% [markdown]
-# Los pesos quedan con menos de la mitad de la desviación que se pidió. En una red con normalización el daño es pequeño, y por eso el
-# error sobrevive en los libros; en una [AlexNet](alexnet.py#inicializacion) es la diferencia entre aprender y no. Aquí no usamos capas
-# perezosas: los canales van escritos, y se ven.
+# Los pesos quedan con menos de la mitad de la desviación que se pidió. En una red con normalización el daño
+# es pequeño, y por eso el error sobrevive en los libros; en una [AlexNet](alexnet.py#inicializacion) es la
+# diferencia entre aprender y no. Aquí no usamos capas perezosas: los canales van escritos, y se ven.
 
 # %% [markdown]
 # ## Ejercicios { #ejercicios }
 #
-# **1. Comprueba.** Sin correr nada: un bloque denso recibe 64 canales, tiene cuatro capas y crecimiento 32. ¿Cuántos canales agrega?
-# ¿Cuántos salen? ¿Y después de la transición?
+# **1. Comprueba.** Sin correr nada: un bloque denso recibe 64 canales, tiene cuatro capas y crecimiento 32.
+# ¿Cuántos canales agrega? ¿Cuántos salen? ¿Y después de la transición?
 
 # %% tags=["solucion"]
 x = torch.zeros(1, 64, 8, 8)
@@ -836,8 +841,8 @@ assert x.shape[1] == 64 + 128 == 192
 assert Transition(192)(x).shape == (1, 96, 4, 4)
 
 # %% [markdown]
-# **2. Calcula.** ¿Cuántos parámetros tendría la DenseNet-121 si las transiciones no redujeran los canales? Escribe una transición que
-# solo cambie el lado y cuenta en el dispositivo `meta`.
+# **2. Calcula.** ¿Cuántos parámetros tendría la DenseNet-121 si las transiciones no redujeran los canales?
+# Escribe una transición que solo cambie el lado y cuenta en el dispositivo `meta`.
 
 
 # %% tags=["solucion"]
@@ -860,8 +865,9 @@ print(f"{more / 1e6:.1f} millones en lugar de {published['densenet121'] / 1e6:.1
 assert more > 1.7 * published["densenet121"]
 
 # %% [markdown]
-# **3. Demuestra.** Concatenar y después pasar una 1×1 es lo mismo que pasar una 1×1 *distinta* por cada fuente y sumar. Compruébalo con
-# tres fuentes. ¿Qué tendrían que cumplir esas 1×1 para que fuera la suma de ResNet?
+# **3. Demuestra.** Concatenar y después pasar una 1×1 es lo mismo que pasar una 1×1 *distinta* por cada
+# fuente y sumar. Compruébalo con tres fuentes. ¿Qué tendrían que cumplir esas 1×1 para que fuera la suma de
+# ResNet?
 
 # %% tags=["solucion"]
 torch.manual_seed(0)
@@ -878,12 +884,14 @@ tied = mix(torch.cat(sources, dim=1))
 assert torch.allclose(tied, F.conv2d(sum(sources), parts[0]), atol=1e-5)
 
 # %% [markdown] tags=["solucion"]
-# Si las tres son la misma, da igual sumar antes o después: es leer una suma, como en ResNet. ResNet es una DenseNet cuyos lectores están
-# obligados a leer todas las fuentes con los mismos pesos. Lo que compra concatenar es exactamente esa libertad.
+# Si las tres son la misma, da igual sumar antes o después: es leer una suma, como en ResNet. ResNet es una
+# DenseNet cuyos lectores están obligados a leer todas las fuentes con los mismos pesos. Lo que compra
+# concatenar es exactamente esa libertad.
 
 # %% [markdown]
-# **4. Inventa.** Apagamos las conexiones de una en una. Apaga ahora, en el último bloque de la mini, **todas** las que leen algo que no sea la
-# capa inmediatamente anterior o la entrada del bloque, salvo las del clasificador. ¿Se parece el costo a la suma de los costos de una en una?
+# **4. Inventa.** Apagamos las conexiones de una en una. Apaga ahora, en el último bloque de la mini,
+# **todas** las que leen algo que no sea la capa inmediatamente anterior o la entrada del bloque, salvo las
+# del clasificador. ¿Se parece el costo a la suma de los costos de una en una?
 
 # %% tags=["solucion"]
 mutilated = copy.deepcopy(mini).eval()
@@ -903,21 +911,22 @@ print(f"de una en una suman {alone:.3f} nats; todas a la vez cuestan {cut - whol
 assert cut > whole
 
 # %% [markdown] tags=["solucion"]
-# No tienen por qué coincidir, y la distancia cambia con la semilla: hay fuentes que se tapan unas a otras y errores que se compensan. Por eso una
-# tabla de «importancias» de una en una no se puede sumar.
+# No tienen por qué coincidir, y la distancia cambia con la semilla: hay fuentes que se tapan unas a otras y
+# errores que se compensan. Por eso una tabla de «importancias» de una en una no se puede sumar.
 
 # %% [markdown]
 # ## Qué dejó, y referencias { #referencias }
 #
-# DenseNet mostró que una capa puede ser muy delgada si no tiene que recordar por las demás. La idea de conectar de lejos y
-# concatenar siguió viva, sobre todo en las redes que dibujan máscaras píxel a píxel. Su precio también enseñó algo: contar
-# parámetros no es contar memoria, ni tiempo. Un año después, [SENet](senet.py) preguntó lo contrario: no qué más guardar, sino
-# a qué hacer caso.
+# DenseNet mostró que una capa puede ser muy delgada si no tiene que recordar por las demás. La idea de
+# conectar de lejos y concatenar pasó, por ejemplo, a la segmentación; los autores enlazan esa y otras redes
+# desde su repositorio. Su precio también enseñó algo: contar parámetros no es contar memoria, ni tiempo. Un
+# año después, [SENet](senet.py) preguntó lo contrario: no qué más guardar, sino a qué hacer caso.
 #
 # **En el paquete:** [`DenseLayer`][cnnhistory.models.densenet.DenseLayer],
-# [`DenseBlock`][cnnhistory.models.densenet.DenseBlock], [`Transition`][cnnhistory.models.densenet.Transition],
-# [`DenseNet`][cnnhistory.models.densenet.DenseNet] y [`weights.convert`][cnnhistory.weights.convert]. La comparación con
-# torchvision de las cuatro DenseNet está en [Fidelidad](../resultados/fidelidad.py).
+# [`DenseBlock`][cnnhistory.models.densenet.DenseBlock],
+# [`Transition`][cnnhistory.models.densenet.Transition], [`DenseNet`][cnnhistory.models.densenet.DenseNet] y
+# [`weights.convert`][cnnhistory.weights.convert]. La comparación con torchvision de las cuatro DenseNet está
+# en [Fidelidad](../resultados/fidelidad.py).
 #
 # [^huang]: [Huang, Liu, van der Maaten y Weinberger (2016)](../referencia/bibliografia.md#huang2016).
 # [^premio]: El premio, las cifras de CIFAR-10 y la comparación con ResNet, en el

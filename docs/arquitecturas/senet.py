@@ -15,12 +15,14 @@
 # %% [markdown]
 # ## El último ganador { #historia }
 #
-# En 2017, mejorar un clasificador de ImageNet quería decir casi siempre mirar mejor *en el plano*: filtros de varios
-# tamaños, más profundidad, atajos, grupos. Cómo se combinan los canales se daba por resuelto: los suma la convolución.
+# En 2017, mejorar un clasificador de ImageNet quería decir casi siempre mirar mejor *en el plano*: filtros de
+# varios tamaños, más profundidad, atajos, grupos. Cómo se combinan los canales se daba por resuelto: los suma
+# la convolución.
 #
-# Jie Hu, Li Shen y Gang Sun, de la empresa Momenta y de la Universidad de Oxford, se preguntaron por lo otro. Su pieza no es
-# una red nueva, sino un módulo que cabe en cualquiera: lo metieron en Inception, en ResNet y en ResNeXt, y todas mejoraron.[^hu]
-# Con el nombre de equipo WMW ganaron la clasificación de ILSVRC 2017, la última:
+# Jie Hu, Li Shen y Gang Sun, de la empresa Momenta y de la Universidad de Oxford, se preguntaron por lo otro.
+# Su pieza no es una red nueva, sino un módulo que cabe en cualquiera: lo metieron en Inception, en ResNet y
+# en ResNeXt, y todas mejoraron.[^hu] Con el nombre de equipo WMW ganaron la clasificación de ILSVRC 2017, la
+# última:
 
 # %% tags=["oculto"]
 from cnnhistory import ilsvrc
@@ -40,24 +42,25 @@ assert round(100 * relative) == 25
 # %% [markdown]
 # ### ¿Qué red ganó? { #senet-154 }
 #
-# No fue la de la ficha de arriba. Ese {ilsvrc:2017:senet:3} es de un **conjunto** de redes SE. Una de
-# las mejores que llevaba es la SENet-154: una ResNeXt de 152 capas, con 64 grupos, un tronco de tres 3×3 y una compuerta por
-# bloque. Por eso su ficha lleva el error del equipo, con la advertencia al lado.
+# No fue la de la ficha de arriba. Ese {ilsvrc:2017:senet:3} es de un **conjunto** de redes SE. Una de las
+# mejores que llevaba es la SENet-154: una ResNeXt de 152 capas, con 64 grupos, un tronco de tres 3×3 y una
+# compuerta por bloque. Por eso su ficha lleva el error del equipo, con la advertencia al lado.
 #
 # <!-- generado: ficha senet154 -->
 #
-# ¿Cuánto vale ella sola? Sus autores publican, con un solo recorte de 224×224 y en *validación*, un error top-5 de 4.47 %.[^repositorio] Casi el
-# doble. No se contradicen: miden cosas distintas. Uno es la nota del equipo y el otro, la de la red que descargas.
+# ¿Cuánto vale ella sola? Sus autores publican, con un solo recorte de 224×224 y en *validación*, un error
+# top-5 de 4.47 %.[^repositorio] Casi el doble. No se contradicen: miden cosas distintas. Uno es la nota del
+# equipo y el otro, la de la red que descargas.
 #
-# Fue el final. El 26 de julio de 2017 los organizadores pasaron el testigo a Kaggle; [la carrera](../historia/la-carrera.md#2017) cuenta qué se puede
-# decir, y qué no, de por qué paró.
+# Fue el final. El 26 de julio de 2017 los organizadores pasaron el testigo a Kaggle; [la
+# carrera](../historia/la-carrera.md#2017) cuenta qué se puede decir, y qué no, de por qué paró.
 
 # %% [markdown]
 # ## La idea: resumir, decidir, multiplicar { #idea }
 #
-# Tres canales de 2×2: plumas, ruedas y cielo. El módulo hace tres cosas. **Comprime** (*squeeze*) cada canal a su promedio. **Excita**
-# (*excitation*): con esos tres números, dos capas densas pequeñas deciden tres factores entre 0 y 1. Y **multiplica** cada canal por
-# el suyo.
+# Tres canales de 2×2: plumas, ruedas y cielo. El módulo hace tres cosas. **Comprime** (*squeeze*) cada canal
+# a su promedio. **Excita** (*excitation*): con esos tres números, dos capas densas pequeñas deciden tres
+# factores entre 0 y 1. Y **multiplica** cada canal por el suyo.
 
 # %%
 import torch
@@ -85,15 +88,17 @@ assert abs(gates[0] - 1 / (1 + torch.tensor(-3.0).exp())) < 1e-6  # σ(2 · 1.5)
 assert gates[2] == 0.5
 
 # %% [markdown]
-# Hazlo a mano. En la primera foto la neurona vale $2 - 0.5 = 1.5$; las plumas reciben $\sigma(3) = 0.953$ y las ruedas $\sigma(-3) = 0.047$.
-# En la segunda, la misma neurona da negativo, la ReLU la apaga y todo queda en $\sigma(0) = 0.5$. **Los pesos son los mismos; los
-# factores, no.** Un filtro normal no puede hacer eso: sus coeficientes no dependen de la foto.
+# Hazlo a mano. En la primera foto la neurona vale $2 - 0.5 = 1.5$; las plumas reciben $\sigma(3) = 0.953$ y
+# las ruedas $\sigma(-3) = 0.047$. En la segunda, la misma neurona da negativo, la ReLU la apaga y todo queda
+# en $\sigma(0) = 0.5$. **Los pesos son los mismos; los factores, no.** Un filtro normal no puede hacer eso:
+# sus coeficientes no dependen de la foto.
 #
-# Fíjate en otra cosa. El promedio recorre *todo* el mapa. Un filtro de la primera etapa ve unos pocos píxeles, pero su factor ya sabe qué hay
-# en toda la imagen.
+# Fíjate en otra cosa. El promedio recorre *todo* el mapa. Un filtro de la primera etapa ve unos pocos
+# píxeles, pero su factor ya sabe qué hay en toda la imagen.
 #
-# ¿Por qué dos capas, y la de en medio más angosta? Una sola de $C$ a $C$ costaría $C^2$ pesos. Con una cintura $r$ veces más estrecha son
-# $2C^2/r$. Ese $r$ es la **reducción** (*reduction ratio*), y el artículo usa 16.
+# ¿Por qué dos capas, y la de en medio más angosta? Una sola de $C$ a $C$ costaría $C^2$ pesos. Con una
+# cintura $r$ veces más estrecha son $2C^2/r$. Ese $r$ es la **reducción** (*reduction ratio*), y el artículo
+# usa 16.
 
 # %%
 channels = 256
@@ -154,8 +159,8 @@ plotting.data_flow(table, (3, 224, 224))
 # %% [markdown]
 # ### El precio { #precio }
 #
-# Se oye decir que la compuerta «no requiere más parámetros». Contemos. Quitamos los módulos de la SE-ResNet-50, y lo que queda debe ser,
-# exactamente, la ResNet-50.
+# Se oye decir que la compuerta «no requiere más parámetros». Contemos. Quitamos los módulos de la
+# SE-ResNet-50, y lo que queda debe ser, exactamente, la ResNet-50.
 
 # %%
 from torch import nn
@@ -188,8 +193,9 @@ assert 0.09 < more < 0.11
 assert more_macs < 0.001
 
 # %% [markdown]
-# Casi no cuesta operaciones: la compuerta trabaja una vez por imagen y no una vez por posición. Pero parámetros sí: uno de cada diez. Y el
-# artículo da la fórmula, con $N_s$ bloques de $C_s$ canales en cada etapa: $\frac{2}{r}\sum_s N_s C_s^2$, más los sesgos.
+# Casi no cuesta operaciones: la compuerta trabaja una vez por imagen y no una vez por posición. Pero
+# parámetros sí: uno de cada diez. Y el artículo da la fórmula, con $N_s$ bloques de $C_s$ canales en cada
+# etapa: $\frac{2}{r}\sum_s N_s C_s^2$, más los sesgos.
 
 # %%
 weights_by_stage = [2 * depth * width**2 // 16 for depth, width in RESNET50]
@@ -201,8 +207,8 @@ print(f"la última etapa se lleva el {weights_by_stage[-1] / sum(weights_by_stag
 assert weights_by_stage[-1] > 0.6 * sum(weights_by_stage)
 
 # %% [markdown]
-# Crece con el cuadrado de los canales, así que el gasto está al final. Las cuentas de las tres redes del catálogo, contra las de sus
-# versiones publicadas:
+# Crece con el cuadrado de los canales, así que el gasto está al final. Las cuentas de las tres redes del
+# catálogo, contra las de sus versiones publicadas:
 
 # %%
 with torch.device("meta"):
@@ -222,8 +228,8 @@ assert list(counts.values()) == [28_088_024, 27_559_896, 115_088_984]
 # %% [markdown]
 # ## Prueba de fidelidad: contra timm, y a mano { #fidelidad }
 #
-# La SE-ResNet-50 de referencia es la de timm, que conserva los pesos de los autores. Le damos pesos y estadísticas al azar, los pasamos a la
-# nuestra y comparamos salidas en doble precisión, en los dos modos.
+# La SE-ResNet-50 de referencia es la de timm, que conserva los pesos de los autores. Le damos pesos y
+# estadísticas al azar, los pasamos a la nuestra y comparamos salidas en doble precisión, en los dos modos.
 
 # %%
 import math
@@ -282,8 +288,8 @@ assert torch.allclose(module(x), slow, atol=1e-12)
 # %% [markdown]
 # ## Entrenamiento con imágenes de verdad { #entrenamiento }
 #
-# La mini es la ResNet mini con una compuerta en cada uno de sus seis bloques. Con 16, 32 y 64 canales, una reducción de 16 dejaría cinturas de una
-# neurona; por eso aquí es de 4.
+# La mini es la ResNet mini con una compuerta en cada uno de sus seis bloques. Con 16, 32 y 64 canales, una
+# reducción de 16 dejaría cinturas de una neurona; por eso aquí es de 4.
 #
 # <!-- generado: ficha senet_mini -->
 
@@ -335,17 +341,18 @@ titles = [f"{test.classes[test.labels[i]]} → {test.classes[predictions[i]]}" f
 plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.4)
 
 # %% [markdown]
-# ¿Ayudaron las compuertas? La [carrera grabada](../resultados/carrera-justa.py#resultado) lo responde con las 60 000 imágenes y tres semillas: **no se
-# nota**. SENet mini y ResNet mini empatan, dentro de lo que cambia cada una de una semilla a otra. En ImageNet, con mil clases y cientos de
-# canales por bloque, hay más que elegir. Con diez prendas y 64 canales, poco. No por eso las compuertas están quietas.
+# ¿Ayudaron las compuertas? La [carrera grabada](../resultados/carrera-justa.py#resultado) lo responde con las
+# 60 000 imágenes y tres semillas: **no se nota**. SENet mini y ResNet mini empatan, dentro de lo que cambia
+# cada una de una semilla a otra. En ImageNet, con mil clases y cientos de canales por bloque, hay más que
+# elegir. Con diez prendas y 64 canales, poco. No por eso las compuertas están quietas.
 
 # %% [markdown]
 # ## Lo que aprendió: qué hacen las compuertas { #aprendio }
 #
 # ### Por clase { #por-clase }
 #
-# El artículo promedia los factores de cada canal sobre las fotos de una clase, en varias profundidades, y los dibuja. Hacemos lo mismo con las
-# imágenes de validación.
+# El artículo promedia los factores de cada canal sobre las fotos de una clase, en varias profundidades, y los
+# dibuja. Hacemos lo mismo con las imágenes de validación.
 
 
 # %%
@@ -391,8 +398,8 @@ with plotting.style():
 # %% [markdown]
 # ### Por profundidad { #por-profundidad }
 #
-# Pongámosle número. Para cada canal, cuánto varía su factor **de una clase a otra**, y cuánto de una imagen a otra **dentro de una clase**. Promediamos
-# sobre los canales.
+# Pongámosle número. Para cada canal, cuánto varía su factor **de una clase a otra**, y cuánto de una imagen a
+# otra **dentro de una clase**. Promediamos sobre los canales.
 
 # %%
 print("bloque   factor medio   entre clases   dentro de una clase")
@@ -407,17 +414,20 @@ assert between[5] > within[5]
 assert all(0.3 < block.mean() < 0.7 for block in gates)
 
 # %% [markdown]
-# Es lo que cuenta el artículo: en las primeras capas los factores se parecen en todas las clases; en las hondas, cada clase tiene los suyos. Tiene sentido.
-# Un borde le sirve a cualquier prenda; un canal del final ya casi es una opinión sobre cuál es.
+# Es lo que cuenta el artículo: en las primeras capas los factores se parecen en todas las clases; en las
+# hondas, cada clase tiene los suyos. Tiene sentido. Un borde le sirve a cualquier prenda; un canal del final
+# ya casi es una opinión sobre cuál es.
 #
-# La primera columna desmiente otra imagen fácil: las compuertas no son interruptores que dejan pasar o apagan. De media están a **medio volumen**. En
-# promedio multiplican por un medio, y el resto de la red se acostumbró a eso.
+# La primera columna desmiente otra imagen fácil: las compuertas no son interruptores que dejan pasar o
+# apagan. De media están a **medio volumen**. En promedio multiplican por un medio, y el resto de la red se
+# acostumbró a eso.
 
 # %% [markdown]
 # ## El experimento: ¿hace falta mirar la imagen? { #experimento }
 #
-# Una compuerta hace dos cosas a la vez. Da a cada canal un volumen *fijo*, su media, y lo mueve con cada imagen. Lo primero no tiene nada de especial:
-# lo puede hacer la escala de la normalización. ¿Cuánto vale lo segundo? Tomamos la red ya entrenada y cambiamos los factores sin tocar nada más:
+# Una compuerta hace dos cosas a la vez. Da a cada canal un volumen *fijo*, su media, y lo mueve con cada
+# imagen. Lo primero no tiene nada de especial: lo puede hacer la escala de la normalización. ¿Cuánto vale lo
+# segundo? Tomamos la red ya entrenada y cambiamos los factores sin tocar nada más:
 #
 # - los de **su imagen**, como siempre;
 # - los **medios**: cada canal, siempre el suyo;
@@ -468,10 +478,13 @@ assert swapped["medios"].top1 > swapped["su imagen"].top1 - 0.08
 # %% [markdown]
 # Léelo de abajo arriba:
 #
-# - **Uno** rompe la red. No prueba que las compuertas sean sabias: prueba que la red contaba con su medio volumen.
+# - **Uno** rompe la red. No prueba que las compuertas sean sabias: prueba que la red contaba con su medio
+#   volumen.
 # - **Otra imagen** cuesta: los factores llevan información de la foto, y la de otra estorba.
-# - **Medios** pierde muy poco. La mayor parte de lo que hacen aquí las compuertas es un volumen fijo por canal.
-# - Lo que depende de la imagen es el último peldaño. Existe, se mide, y es pequeño. Es coherente con el empate de la carrera.
+# - **Medios** pierde muy poco. La mayor parte de lo que hacen aquí las compuertas es un volumen fijo por
+#   canal.
+# - Lo que depende de la imagen es el último peldaño. Existe, se mide, y es pequeño. Es coherente con el
+#   empate de la carrera.
 #
 # ¿Y dónde está ese peldaño? Dejemos fijo un solo bloque cada vez.
 
@@ -495,8 +508,9 @@ assert sum(alone[4:]) > sum(alone[:2])
 #
 # ### Añadir compuertas a una red ya entrenada { #red-entrenada }
 #
-# Parece inofensivo: tomas una ResNet entrenada, metes una compuerta por bloque y sigues entrenando. Pero una compuerta recién nacida no es neutra: su
-# salida es $\sigma(0) = 0.5$, más o menos, en todos los canales. Le bajas el volumen a la mitad a cada bloque.
+# Parece inofensivo: tomas una ResNet entrenada, metes una compuerta por bloque y sigues entrenando. Pero una
+# compuerta recién nacida no es neutra: su salida es $\sigma(0) = 0.5$, más o menos, en todos los canales. Le
+# bajas el volumen a la mitad a cada bloque.
 
 # %%
 from cnnhistory.models.resnet import CifarResidualBlock, ResNetMini
@@ -529,13 +543,14 @@ assert measured["recién nacidas"].loss > measured["sin compuertas"].loss + 0.1
 assert abs(measured["con sesgo 4"].loss - measured["sin compuertas"].loss) < 0.1
 
 # %% [markdown]
-# El arreglo es que nazcan abiertas. Con un sesgo de 4 en la última capa, $\sigma(4) = 0.98$: la red es casi la de antes y la compuerta aprende a
-# cerrarse donde haga falta.
+# El arreglo es que nazcan abiertas. Con un sesgo de 4 en la última capa, $\sigma(4) = 0.98$: la red es casi
+# la de antes y la compuerta aprende a cerrarse donde haga falta.
 #
 # ### Una cintura de cero neuronas { #cintura }
 #
-# La división entera no perdona. Con 16 canales y la reducción de 16 del artículo queda una neurona, y si la ReLU la apaga, la compuerta ya no mira
-# nada. Con 8 canales no queda ninguna. PyTorch construye la capa igual, con apenas un aviso.
+# La división entera no perdona. Con 16 canales y la reducción de 16 del artículo queda una neurona, y si la
+# ReLU la apaga, la compuerta ya no mira nada. Con 8 canales no queda ninguna. PyTorch construye la capa
+# igual, con apenas un aviso.
 
 # %%
 with warnings.catch_warnings(record=True) as caught:
@@ -550,12 +565,14 @@ assert empty.excite[0].out_features == 0
 assert answers.std(0).max() == 0
 
 # %% [markdown]
-# Mil imágenes distintas, los mismos factores. La red entrena, no falla, y tiene el precio de SENet sin SENet. Compruébalo siempre: pasa dos imágenes y mira si
-# los factores cambian. Muchas implementaciones ponen un mínimo, como `max(8, channels // reduction)`.
+# Mil imágenes distintas, los mismos factores. La red entrena, no falla, y tiene el precio de SENet sin SENet.
+# Compruébalo siempre: pasa dos imágenes y mira si los factores cambian. Muchas implementaciones ponen un
+# mínimo, como `max(8, channels // reduction)`.
 #
 # ### Comparar con otra ResNet-50 { #otra-resnet }
 #
-# Busca en dos tablas las MACs de ResNet-50 y de SE-ResNet-50 y puedes concluir que añadir compuertas **abarata** la red:
+# Busca en dos tablas las MACs de ResNet-50 y de SE-ResNet-50 y puedes concluir que añadir compuertas
+# **abarata** la red:
 
 # %%
 for name in ("resnet50", "seresnet50"):
@@ -566,14 +583,16 @@ assert models.CATALOG["seresnet50"].macs < models.CATALOG["resnet50"].macs
 assert price["sin ellas"][1] < models.CATALOG["seresnet50"].macs
 
 # %% [markdown]
-# No son la misma ResNet-50. La de SE lleva el paso en la primera 1×1 de cada etapa, como el artículo de 2015; la que casi todos usan hoy, en la 3×3, que ve más
-# posiciones y cuesta más. Para saber lo que cuesta una pieza, compara la red con y sin *esa* pieza. Lo mismo vale para el acierto.
+# No son la misma ResNet-50. La de SE lleva el paso en la primera 1×1 de cada etapa, como el artículo de 2015;
+# la que casi todos usan hoy, en la 3×3, que ve más posiciones y cuesta más. Para saber lo que cuesta una
+# pieza, compara la red con y sin *esa* pieza. Lo mismo vale para el acierto.
 
 # %% [markdown]
 # ## Ejercicios { #ejercicios }
 #
-# **1. Comprueba.** ¿Cuántos parámetros tiene la compuerta del último bloque de SE-ResNet-50, con 2048 canales y $r = 16$? ¿Cuántas multiplicaciones hace por
-# imagen? ¿Y la 3×3 del mismo bloque, de 512 a 512 canales sobre un mapa de 7×7?
+# **1. Comprueba.** ¿Cuántos parámetros tiene la compuerta del último bloque de SE-ResNet-50, con 2048 canales
+# y $r = 16$? ¿Cuántas multiplicaciones hace por imagen? ¿Y la 3×3 del mismo bloque, de 512 a 512 canales
+# sobre un mapa de 7×7?
 
 # %% tags=["solucion"]
 gate = inspection.count_parameters(SqueezeExcitation(2048))
@@ -583,7 +602,8 @@ assert gate == 2 * 2048 * 128 + 128 + 2048
 assert convolution_macs > 200 * gate_macs
 
 # %% [markdown]
-# **2. Calcula.** ¿Cuánto encarece la ResNet-50, en parámetros, una reducción de 2, 4, 8, 16 y 32? ¿Y si con $r = 16$ se quitan las compuertas de la última etapa?
+# **2. Calcula.** ¿Cuánto encarece la ResNet-50, en parámetros, una reducción de 2, 4, 8, 16 y 32? ¿Y si con
+# $r = 16$ se quitan las compuertas de la última etapa?
 
 # %% tags=["solucion"]
 base = price["sin ellas"][0]
@@ -600,8 +620,9 @@ assert extra[16] == price["con compuertas"][0] - base
 assert (extra[16] - last_stage) / base < 0.04
 
 # %% [markdown]
-# **3. Demuestra.** Dijimos que un volumen fijo por canal lo puede hacer la normalización. Hazlo: quita las compuertas de la mini y mete sus factores *medios* en la
-# última normalización de cada bloque. Las salidas deben ser las de la fila «medios».
+# **3. Demuestra.** Dijimos que un volumen fijo por canal lo puede hacer la normalización. Hazlo: quita las
+# compuertas de la mini y mete sus factores *medios* en la última normalización de cada bloque. Las salidas
+# deben ser las de la fila «medios».
 
 # %% tags=["solucion"]
 folded = copy.deepcopy(mini).eval()
@@ -619,12 +640,13 @@ assert abs(result.loss - swapped["medios"].loss) < 0.01
 assert inspection.count_parameters(folded) == models.CATALOG["resnet_mini"].parameters
 
 # %% [markdown] tags=["solucion"]
-# Es una ResNet mini, sin un parámetro de más, y pierde muy poco. Así se ve qué parte de SENet es de verdad nueva: la que no se puede doblar dentro de los pesos, porque cambia con la
-# imagen.
+# Es una ResNet mini, sin un parámetro de más, y pierde muy poco. Así se ve qué parte de SENet es de verdad
+# nueva: la que no se puede doblar dentro de los pesos, porque cambia con la imagen.
 
 # %% [markdown]
-# **4. Inventa.** Los factores del último bloque son 64 números por imagen que nadie pidió que sirvieran para clasificar. Con *solo* esos números, clasifica cada imagen de validación por la
-# clase cuya media de factores esté más cerca (calcula las medias con imágenes de entrenamiento). Haz lo mismo con los del primer bloque.
+# **4. Inventa.** Los factores del último bloque son 64 números por imagen que nadie pidió que sirvieran para
+# clasificar. Con *solo* esos números, clasifica cada imagen de validación por la clase cuya media de factores
+# esté más cerca (calcula las medias con imágenes de entrenamiento). Haz lo mismo con los del primer bloque.
 
 # %% tags=["solucion"]
 shelf = train[:2000]
@@ -639,19 +661,23 @@ assert accuracy[5] > accuracy[0] + 0.05
 assert accuracy[0] > 0.2
 
 # %% [markdown] tags=["solucion"]
-# Con los del último bloque se acierta mucho, y hasta los del primero dicen algo: su promedio ya separa una prenda clara y ancha de una oscura y estrecha.
+# Con los del último bloque se acierta mucho, y hasta los del primero dicen algo: su promedio ya separa una
+# prenda clara y ancha de una oscura y estrecha.
 
 # %% [markdown]
 # ## Qué dejó, y referencias { #referencias }
 #
-# SENet dejó una pieza que se añade en una línea, y una idea que iba a crecer: que los pesos con que se mezclan las cosas **dependan de lo que se está mirando**. Eso es atención, y lo que vino después
-# se cuenta en [Después de ImageNet](../historia/despues-de-imagenet.py). Con ella termina la carrera que empezó con [AlexNet](alexnet.py). Un año antes, [DenseNet](densenet.py) había hecho la
-# pregunta contraria: no a qué hacer caso, sino cómo no perder nada.
+# SENet dejó una pieza que se añade en una línea, y una idea que iba a crecer: que los pesos con que se
+# mezclan las cosas **dependan de lo que se está mirando**. Eso es atención, y lo que vino después se cuenta
+# en [Después de ImageNet](../historia/despues-de-imagenet.py). Con ella termina la carrera que empezó con
+# [AlexNet](alexnet.py). Un año antes, [DenseNet](densenet.py) había hecho la pregunta contraria: no a qué
+# hacer caso, sino cómo no perder nada.
 #
-# **En el paquete:** [`SqueezeExcitation`][cnnhistory.models.senet.SqueezeExcitation], [`SEResNet`][cnnhistory.models.senet.SEResNet],
-# [`SENet154`][cnnhistory.models.senet.SENet154] y [`ilsvrc.results`][cnnhistory.ilsvrc.results]. La comparación de las tres redes con timm está en
+# **En el paquete:** [`SqueezeExcitation`][cnnhistory.models.senet.SqueezeExcitation],
+# [`SEResNet`][cnnhistory.models.senet.SEResNet], [`SENet154`][cnnhistory.models.senet.SENet154] y
+# [`ilsvrc.results`][cnnhistory.ilsvrc.results]. La comparación de las tres redes con timm está en
 # [Fidelidad](../resultados/fidelidad.py).
 #
 # [^hu]: [Hu, Shen y otros (2017)](../referencia/bibliografia.md#hu2017).
-# [^repositorio]: La tabla de modelos del [repositorio de los autores](https://github.com/hujie-frank/SENet), que la presenta como una de las redes con que
-#     ganaron; la volvieron a entrenar para publicarla.
+# [^repositorio]: La tabla de modelos del [repositorio de los autores](https://github.com/hujie-frank/SENet),
+#     que la presenta como una de las redes con que ganaron; la volvieron a entrenar para publicarla.
