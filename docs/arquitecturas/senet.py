@@ -117,7 +117,7 @@ plotting.blocks(
 )
 
 # %% [markdown]
-# ## El código: doce líneas y un multiplicar { #codigo }
+# ## El código: dos capas y una multiplicación { #codigo }
 
 # %% tags=["fuente"]
 from cnnhistory.models.senet import SqueezeExcitation
