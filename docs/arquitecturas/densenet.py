@@ -377,7 +377,7 @@ plotting.confusion_matrix(test.labels, predictions, test.classes)
 print(f"{history[-1].images_per_second:.0f} imágenes por segundo")
 
 # %% [markdown]
-# ¿Y con más tiempo? En la carrera grabada, con las 60 000 imágenes, cuatro épocas y tres semillas, la
+# ¿Y con más tiempo? En la carrera grabada, con las 60 000 imágenes, cuatro épocas y tres semillas, la
 # [DenseNet mini](../resultados/carrera-justa.py#resultado) empata con la ResNet mini en acierto, y lo hace
 # con bastantes menos parámetros. Es la promesa del artículo, en pequeño. La otra mitad de la cuenta está en
 # la columna de segundos:

@@ -342,7 +342,7 @@ plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.4)
 
 # %% [markdown]
 # ¿Ayudaron las compuertas? La [carrera grabada](../resultados/carrera-justa.py#resultado) lo responde con las
-# 60 000 imágenes y tres semillas: **no se nota**. SENet mini y ResNet mini empatan, dentro de lo que cambia
+# 60 000 imágenes y tres semillas: **no se nota**. SENet mini y ResNet mini empatan, dentro de lo que cambia
 # cada una de una semilla a otra. En ImageNet, con mil clases y cientos de canales por bloque, hay más que
 # elegir. Con diez prendas y 64 canales, poco. No por eso las compuertas están quietas.
 
@@ -418,7 +418,7 @@ assert all(0.3 < block.mean() < 0.7 for block in gates)
 # hondas, cada clase tiene los suyos. Tiene sentido. Un borde le sirve a cualquier prenda; un canal del final
 # ya casi es una opinión sobre cuál es.
 #
-# La primera columna desmiente otra imagen fácil: las compuertas no son interruptores que dejan pasar o
+# La primera columna desmiente otra imagen fácil: las compuertas no son llaves que dejan pasar o
 # apagan. De media están a **medio volumen**. En promedio multiplican por un medio, y el resto de la red se
 # acostumbró a eso.
 
@@ -448,7 +448,7 @@ class Replaced(nn.Module):
 
 
 def with_gates(model, rule):
-    """Mide la red en validación con los factores que dé `rule(bloque, densas)`, y la deja como estaba."""
+    """Mide en validación con los factores de `rule(bloque, densas)`; la red queda igual."""
     modules = [m for m in model.modules() if isinstance(m, SqueezeExcitation)]
     originals = [module.excite for module in modules]
     for k, module in enumerate(modules):
@@ -522,7 +522,7 @@ training.train(resnet, batches(few, 32, True), batches(validation), epochs=2, lr
 
 
 def add_gates(model, bias):
-    """Añade una compuerta al final del camino de cada bloque, con el sesgo de salida que se pida."""
+    """Añade una compuerta a cada bloque, con ese sesgo en su última capa."""
     for block in model.modules():
         if isinstance(block, CifarResidualBlock):
             gate = SqueezeExcitation(block.residual[-1][0].out_channels, reduction=4)
