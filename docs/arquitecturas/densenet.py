@@ -455,7 +455,7 @@ def draw_map(values, label, logarithmic=False):
     return figure
 
 
-# %% alt="Tres mapas triangulares, de tres, cinco y siete columnas. En cada columna todas las casillas tienen casi el mismo azul; las columnas de la derecha son algo más claras que las de la izquierda." caption="El mapa de la figura 5, en la DenseNet mini: el promedio del valor absoluto de los pesos. Casi todo es del mismo color."
+# %% alt="Tres mapas triangulares, de tres, cinco y siete columnas. En cada columna todas las casillas tienen casi el mismo azul; las columnas de la derecha son algo más pálidas que las de la izquierda." caption="El mapa de la figura 5, en la DenseNet mini: el promedio del valor absoluto de los pesos. Casi todo es del mismo color."
 learned = strengths(mini)
 draw_map(learned, "|peso| medio")
 
@@ -490,7 +490,7 @@ assert contrasts(learned)[-1] < 2
 # en validación?
 
 
-# %% alt="Los mismos tres mapas triangulares. Ahora hay contraste: en el primer bloque casi todas las casillas son oscuras. En el segundo destacan la fila de arriba y la última columna. El tercero es casi blanco en el medio; solo se oscurecen el comienzo de la fila de arriba y la última columna." caption="Cuánto sube la pérdida al apagar cada conexión, en escala logarítmica: blanco es una milésima del máximo o menos."
+# %% alt="Los mismos tres mapas triangulares. Ahora hay contraste: en el primer bloque casi todas las casillas son de un azul intenso. En el segundo destacan la fila de arriba y la última columna. El tercero casi no tiene color en el medio; solo lo toman el comienzo de la fila de arriba y la última columna." caption="Cuánto sube la pérdida al apagar cada conexión, en escala logarítmica: cuanto más azul, más cuesta; sin color, una milésima del máximo o menos."
 @torch.inference_mode()
 def costs(model, images, labels):
     """Lo que sube la pérdida al apagar cada conexión, en el orden de `readers`."""

@@ -481,7 +481,7 @@ assert swapped["medios"].top1 > swapped["su imagen"].top1 - 0.08
 # - **Uno** rompe la red. No prueba que las compuertas sean sabias: prueba que la red contaba con su medio
 #   volumen.
 # - **Otra imagen** cuesta: los factores llevan información de la foto, y la de otra estorba.
-# - **Medios** pierde muy poco. La mayor parte de lo que hacen aquí las compuertas es un volumen fijo por
+# - **Medios** pierde poco, un par de puntos. La mayor parte de lo que hacen aquí las compuertas es un volumen fijo por
 #   canal.
 # - Lo que depende de la imagen es el último peldaño. Existe, se mide, y es pequeño. Es coherente con el
 #   empate de la carrera.
@@ -501,7 +501,9 @@ for block in range(len(gates)):
 assert sum(alone[4:]) > sum(alone[:2])
 
 # %% [markdown]
-# Donde los factores distinguen clases es donde más duele cambiarlos. Por profundidad y por función, el mismo dibujo.
+# Juntos, los dos últimos bloques cuestan más que los dos primeros. Pero la diferencia es menor de lo que la
+# tabla por profundidad haría pensar: el primer bloque, que apenas distingue clases, también se nota.
+# Distinguir clases no es lo único que puede hacer una compuerta.
 
 # %% [markdown]
 # ## Errores comunes { #errores }
@@ -566,8 +568,8 @@ assert answers.std(0).max() == 0
 
 # %% [markdown]
 # Mil imágenes distintas, los mismos factores. La red entrena, no falla, y tiene el precio de SENet sin SENet.
-# Compruébalo siempre: pasa dos imágenes y mira si los factores cambian. Muchas implementaciones ponen un
-# mínimo, como `max(8, channels // reduction)`.
+# Compruébalo siempre: pasa dos imágenes y mira si los factores cambian. Un mínimo de
+# neuronas, como `max(8, channels // reduction)`, lo evita.
 #
 # ### Comparar con otra ResNet-50 { #otra-resnet }
 #
