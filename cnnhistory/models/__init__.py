@@ -177,12 +177,14 @@ _DENSENET_PAPER = {
     "authors": ("Gao Huang, Zhuang Liu, Laurens van der Maaten y Kilian Q. Weinberger"),
     "title": "Densely Connected Convolutional Networks",
     "url": "https://arxiv.org/abs/1608.06993",
+    "page": "arquitecturas/densenet.py",
 }
 _SENET_PAPER = {
     "year": 2017,
     "authors": "Jie Hu, Li Shen, Samuel Albanie, Gang Sun y Enhua Wu",
     "title": "Squeeze-and-Excitation Networks",
     "url": "https://arxiv.org/abs/1709.01507",
+    "page": "arquitecturas/senet.py",
 }
 
 CATALOG: Mapping[str, Card] = MappingProxyType(
