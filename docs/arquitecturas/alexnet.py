@@ -289,7 +289,7 @@ assert 234e6 < 4 * dense_count < 235e6
 # %% [markdown]
 # Grábate esa asimetría, porque manda en los cinco años siguientes. **Los parámetros están en las capas
 # densas y el cálculo en las convoluciones.** Un solo enlace, el que une el último mapa con la primera capa
-# densa, pesa más que todo lo demás. [GoogLeNet](../historia/la-carrera.md#2014) se quitará las densas casi
+# densa, pesa más que todo lo demás. [GoogLeNet](googlenet.py) se quitará las densas casi
 # por completo. Y una aclaración: se lee a menudo que esas capas ocupan «casi 1 GB». Ya ves que no. Ni
 # siquiera al entrenar, con el gradiente y el momento, se llega: son tres copias.
 #
@@ -857,8 +857,8 @@ assert accuracy(passes.mean(0)) > accuracy(passes) - 0.005
 # [AlexNetOWT][cnnhistory.models.alexnet.AlexNetOWT] y
 # [LocalResponseNorm][cnnhistory.models.alexnet.LocalResponseNorm].
 #
-# **En la historia:** viene de [LeNet-5](lenet-5.py). Lo que abrió lo cuenta
-# [La carrera](../historia/la-carrera.md#2013).
+# **En la historia:** viene de [LeNet-5](lenet-5.py). La primera en mirarla por dentro fue
+# [ZFNet](zfnet.py); lo que abrió lo cuenta [La carrera](../historia/la-carrera.md#2013).
 #
 # [^escala]: El artículo hacía lo mismo al revés: no multiplicaba por 2 al entrenar, sino por 0.5 al usar la red. El
 #     valor esperado es igual, y la versión de hoy deja la red lista para usarse.

@@ -687,7 +687,7 @@ assert set(watchers(4)[2:6, 2:6].flatten().tolist()) == {4.0}
 # %% [markdown]
 # ## Qué dejó, y referencias { #referencias }
 #
-# Que reducir con el paso es una opción como otra: [ResNet](../historia/la-carrera.md#2015) lo hace en todas sus etapas, salvo la primera. El pooling global
+# Que reducir con el paso es una opción como otra: [ResNet](resnet.py) lo hace en todas sus etapas, salvo la primera. El pooling global
 # promedio y la red sin densas, que venían de *Network in Network*, se quedaron en casi todas las que vinieron. Y una costumbre mejor que cualquier
 # pieza: antes de añadir, quitar y medir.
 #
@@ -699,7 +699,7 @@ assert set(watchers(4)[2:6, 2:6].flatten().tolist()) == {4.0}
 # [`plotting.heatmaps`][cnnhistory.plotting.heatmaps]. Otras maneras de resumir, a mano, en
 # [Pooling y ReLU](../fundamentos/pooling-y-relu.py).
 #
-# **En la historia:** viene de [Network in Network](../historia/la-carrera.md#2013) y de [VGG](vgg.py).
+# **En la historia:** viene de [Network in Network](nin.py) y de [VGG](vgg.py).
 #
 # [^articulo]: [Springenberg y otros (2014)](../referencia/bibliografia.md#springenberg2014), secciones 2 y 3. Los errores son de sus tablas 3 y 4,
 #     leídos en transcripciones que coinciden.

@@ -795,7 +795,7 @@ assert abs(moving - recounted) < 0.03
 # %% [markdown]
 # ## Qué dejó, y referencias { #referencias }
 #
-# Después de 2015 casi ninguna red de esta historia se entrena sin ella: [ResNet](../historia/la-carrera.md#2015)
+# Después de 2015 casi ninguna red de esta historia se entrena sin ella: [ResNet](resnet.py)
 # la lleva tras cada convolución, y con ella desaparecieron la LRN, las cabezas auxiliares y buena parte del
 # dropout. Dejó también una lección sobre cómo se sabe lo que se sabe: una técnica puede ser correcta y su
 # explicación no.

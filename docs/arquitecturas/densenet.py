@@ -15,7 +15,7 @@
 # %% [markdown]
 # ## Después de los atajos { #historia }
 #
-# En diciembre de 2015, [ResNet](../historia/la-carrera.md#2015) ganó la clasificación de ILSVRC con 152 capas
+# En diciembre de 2015, [ResNet](resnet.py) ganó la clasificación de ILSVRC con 152 capas
 # y una idea: sumar a la salida de cada bloque su entrada. El año siguiente fue el de las variaciones sobre el
 # atajo. ¿Por qué ayuda? ¿Hace falta que sea una suma? ¿Cuántos se pueden poner?
 #

@@ -36,7 +36,7 @@
 # semana.
 #
 # Ganó la clasificación de 2014 con {ilsvrc:2014:googlenet:2} de error top-5, con siete redes promediadas y 144
-# recortes de cada foto. [VGG](../historia/la-carrera.md#2014) quedó segunda, con {ilsvrc:2014:vgg:2}.
+# recortes de cada foto. [VGG](vgg.py) quedó segunda, con {ilsvrc:2014:vgg:2}.
 #
 # Verás escrito que Inception hizo las redes «más anchas en vez de más profundas». Son las dos cosas:
 
@@ -304,7 +304,7 @@ with plotting.style():
     figure.tight_layout()
 
 # %% [markdown]
-# En 3a las cuatro ramas van 2 : 4 : 1 : 1, y en 3b, 4 : 6 : 3 : 2. Los cuellos también varían: en 3a la rama de
+# En 3a las cuatro ramas van en proporción 2, 4, 1 y 1, y en 3b, 4, 6, 3 y 2. Los cuellos también varían: en 3a la rama de
 # 3×3 recibe la mitad de los canales y la de 5×5 una doceava parte; en 3b, la mitad y una octava. El artículo
 # esperaba que los filtros grandes pesaran más al subir. Compruébalo: los números que eligieron no lo hacen.
 
@@ -886,8 +886,8 @@ assert 0.6 < zeros < 0.7
 # ## Qué dejó, y referencias { #referencias }
 #
 # Dejó las ramas, los cuellos de botella y una costumbre: contar las operaciones antes de entrenar.
-# [ResNet](../historia/la-carrera.md#2015) tomará el cuello, y su bloque puede verse como un Inception de dos
-# ramas, una de ellas la identidad. ResNeXt tomará las ramas, todas iguales, para no tener que elegir tantos
+# [ResNet](resnet.py) tomará el cuello, y su bloque puede verse como un Inception de dos
+# ramas, una de ellas la identidad. [ResNeXt](resnext.py) tomará las ramas, todas iguales, para no tener que elegir tantos
 # números.
 #
 # - [Szegedy y otros (2014)](../referencia/bibliografia.md#szegedy2014), el artículo. De ahí salen la tabla, el presupuesto, el homenaje y el meme.

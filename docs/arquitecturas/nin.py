@@ -484,7 +484,7 @@ assert curve["promedio"][4] > curve["densa"][4] - 0.04
 #
 # Pero no es inmune. Lo que pierde ella cambia mucho de una semilla a otra, de unos pocos puntos a decenas. El promedio olvida el lugar; lo
 # que está debajo, no del todo. Cada posición del último mapa ve casi toda la imagen, incluido el borde, que se nota porque más
-# allá hay relleno. Y el tronco solo vio prendas centradas. El promedio quita un obstáculo, no regala la invariancia: lo
+# allá hay relleno. Y el tronco solo vio prendas centradas. El promedio quita un obstáculo, no regala la invarianza: lo
 # que falta se pone en los datos, con [aumentación](../tecnicas/aumentacion.py).
 
 # %% [markdown]
@@ -664,7 +664,7 @@ assert together > apart - 0.2
 # ## Qué dejó, y referencias { #referencias }
 #
 # De NiN no quedó la red. Quedaron sus dos piezas. La convolución de 1×1 es el cuello de botella de
-# [GoogLeNet](../historia/la-carrera.md#2014) y de [ResNet](../historia/la-carrera.md#2015), y el promedio global es el
+# [GoogLeNet](googlenet.py) y de [ResNet](resnet.py), y el promedio global es el
 # final de casi todo lo que vino después. Hasta el nombre: el artículo de GoogLeNet dice que Inception se llama así por este, y por
 # un chiste de internet sobre ir más hondo.
 #

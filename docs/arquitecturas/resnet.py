@@ -18,7 +18,7 @@
 # ### Lo que se creía { #se-creia }
 #
 # Que la profundidad era el camino. La cuenta por años lo decía sola: 8 capas en 2012, hasta 19 en
-# [VGG](../historia/la-carrera.md#2014) y 22 en GoogLeNet, dos años después. Lo que frenaba a las redes hondas
+# [VGG](vgg.py) y 22 en GoogLeNet, dos años después. Lo que frenaba a las redes hondas
 # parecía conocido: el gradiente se apagaba camino de las primeras capas. Para eso ya había dos
 # remedios, nacer con pesos de la [escala justa](../referencia/bibliografia.md#he2015prelu) y la
 # [normalización por lotes](../referencia/bibliografia.md#ioffe2015). Con ellos, a seguir apilando.
@@ -213,7 +213,7 @@ plotting.blocks(
 )
 
 # %% [markdown]
-# Mira el residual con ojos de 2014: es un bloque [Inception](../historia/la-carrera.md#2014) de dos ramas, una de
+# Mira el residual con ojos de 2014: es un bloque [Inception](googlenet.py) de dos ramas, una de
 # ellas vacía, que suma en vez de concatenar.
 #
 # Para poder sumar, $F(x)$ y $x$ deben tener la misma forma. Cuando el bloque cambia los canales o parte el mapa a la
@@ -880,7 +880,8 @@ assert max(flat) - min(flat) < 1e-4  # el mismo gradiente en todos
 # [Bottleneck][cnnhistory.models.resnet.Bottleneck] y
 # [ResNetMini][cnnhistory.models.resnet.ResNetMini].
 #
-# **En la historia:** viene de [VGG](../historia/la-carrera.md#2014), de quien toma las 3×3, y de la normalización por lotes. No es
+# **En la historia:** viene de [VGG](vgg.py), de quien toma las 3×3, y de la
+# [normalización por lotes](batch-normalization.py). No es
 # [AlexNet](alexnet.py) con más capas, que así no aprende: es otra manera de apilarlas. Después,
-# [ResNeXt](resnext.py) partirá su bloque en ramas, DenseNet cambiará la suma por una concatenación y SENet le
+# [ResNeXt](resnext.py) partirá su bloque en ramas, [DenseNet](densenet.py) cambiará la suma por una concatenación y [SENet](senet.py) le
 # pondrá compuertas. El atajo salió pronto de la visión: lo llevan los transformers y las redes que trabajan con grafos.

@@ -15,7 +15,7 @@
 # %% [markdown]
 # ## Dos herencias { #historia }
 #
-# En 2016 había dos maneras de diseñar un bloque. La de [GoogLeNet](../historia/la-carrera.md#2014): repartir el dato en
+# En 2016 había dos maneras de diseñar un bloque. La de [GoogLeNet](googlenet.py): repartir el dato en
 # ramas, transformarlo en cada una y juntar el resultado. Rendía mucho por cada operación, pero las
 # ramas eran todas distintas, y cada filtro de cada rama se había elegido a mano. ¿Cómo se adapta eso a otro
 # problema? Y la de VGG y ResNet: una receta simple que se repite. Pocas decisiones, fáciles de
@@ -708,5 +708,5 @@ for name, layers in (
 # **En el paquete:** [ResNeXtBlock][cnnhistory.models.resnext.ResNeXtBlock],
 # [ResNeXtMini][cnnhistory.models.resnext.ResNeXtMini] y [ResNet][cnnhistory.models.resnet.ResNet].
 #
-# **En la historia:** viene de [ResNet](resnet.py), de GoogLeNet y, por los grupos, de [AlexNet](alexnet.py). Al año siguiente,
-# [SENet](../historia/la-carrera.md#2017) ganó el último desafío poniendo sus compuertas sobre una ResNeXt.
+# **En la historia:** viene de [ResNet](resnet.py), de [GoogLeNet](googlenet.py) y, por los grupos, de [AlexNet](alexnet.py). Al año siguiente,
+# [SENet](senet.py) ganó el último desafío poniendo sus compuertas sobre una ResNeXt.

@@ -19,7 +19,7 @@
 #
 # AlexNet había demostrado que una red profunda podía ver. No dejó una receta para hacer la siguiente. Sus cinco
 # convoluciones son todas distintas: 11×11 con paso 4, 5×5 con dos grupos, 3×3. En 2013 se ganaban puntos retocando la
-# primera, como hizo [ZFNet](../historia/la-carrera.md#2013). Si una red mejoraba, ¿era por la ventana, por el paso,
+# primera, como hizo [ZFNet](zfnet.py). Si una red mejoraba, ¿era por la ventana, por el paso,
 # por los canales? Todo cambiaba a la vez.
 #
 # ### Quién lo cambió { #quien }
@@ -292,7 +292,7 @@ def megabytes(count):
 sizes = {
     "VGG-16": inspection.count_parameters(vgg16),
     "sus tres densas": sum(row.parameters for row in table if row.kind == "Linear"),
-    "solo la matriz 25088 × 4096": 25088 * 4096,
+    "solo la matriz 25 088 × 4096": 25088 * 4096,
     "sus trece convoluciones": sum(row.parameters for row in table if row.kind == "Conv2d"),
     "AlexNet": CATALOG["alexnet"].parameters,
 }
@@ -838,8 +838,8 @@ assert macs_left > 0.99
 # **En el paquete:** [`vgg_block`][cnnhistory.models.vgg.vgg_block], [`VGG`][cnnhistory.models.vgg.VGG],
 # [`VGGMini`][cnnhistory.models.vgg.VGGMini] y [`excitation.top_patches`][cnnhistory.excitation.top_patches].
 #
-# **En la historia:** viene de [AlexNet](alexnet.py), y lo que abrió está en
-# [La carrera](../historia/la-carrera.md#2015). Su rival de 2014, [GoogLeNet](../historia/la-carrera.md#2014), fue por
+# **En la historia:** viene de [AlexNet](alexnet.py), y [ResNet](resnet.py) apilará sus 3×3
+# hasta 152 capas. Su rival de 2014, [GoogLeNet](googlenet.py), fue por
 # el camino contrario.
 #
 # [^articulo]: [Simonyan y Zisserman (2014)](../referencia/bibliografia.md#simonyan2014), secciones 2.1 a 2.3.

@@ -685,7 +685,7 @@ assert left["orilla"] < 0.2
 # %% [markdown]
 # ## Qué dejó, y referencias { #referencias }
 #
-# La red de ZFNet duró un año: en 2014, [VGG y GoogLeNet](../historia/la-carrera.md#2014) la dejaron atrás. Su manera
+# La red de ZFNet duró un año: en 2014, [VGG](vgg.py) y [GoogLeNet](googlenet.py) la dejaron atrás. Su manera
 # de trabajar se quedó. Antes de ella se probaba y se miraba la curva. Después, cuando una red va mal, se abre.
 #
 # - [Zeiler y Fergus (2013)](../referencia/bibliografia.md#zeiler2013), el artículo. Las figuras 2 y 6 son las de la escalera

@@ -493,7 +493,7 @@ assert shares["a la mitad"] > shares["a su tamaño"] + 0.2
 # ## Para seguir { #para-seguir }
 #
 # - De dónde salieron las etiquetas: [ImageNet y el desafío](imagenet-y-el-desafio.py).
-# - Las redes que hay debajo: [AlexNet](../arquitecturas/alexnet.py) y, en la [referencia](../api/models.md), todas las demás.
+# - Las redes que hay debajo, una por una: [Arquitecturas](../arquitecturas/index.md).
 # - Lo que distingue a la persona de la máquina en la prueba: [el nivel humano](la-carrera.md#nivel-humano).
 # - En la API: [`count_macs`](../api/inspection.md#cnnhistory.inspection.count_macs),
 #   [`Dataset`](../api/data.md#cnnhistory.data.Dataset) y [`data.cat`](../api/data.md#cnnhistory.data.cat).
