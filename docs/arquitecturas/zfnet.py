@@ -372,9 +372,9 @@ plotting.confusion_matrix(test.labels, said, test.classes)
 # 5. **Capa 5:** objetos enteros, en posturas distintas.
 #
 # Aquí están los de la nuestra, para una unidad de cada convolución. Fíjate en el tamaño del trozo: es lo que esa
-# unidad alcanza a ver.
+# unidad alcanza a ver. Las proyecciones son toscas, porque los filtros son de 3×3 y vieron poco: no esperes las del artículo.
 
-# %% alt="Cinco filas de diez cuadros, una por convolución. A la izquierda, cinco trozos de prendas; a la derecha, sus proyecciones en gris. En la primera fila son trocitos de 3×3 con un borde; en la segunda, fragmentos de prenda; de la tercera en adelante, prendas enteras rodeadas de fondo gris, casi todas de la misma forma, con proyecciones granuladas que dibujan su contorno." caption="Una unidad de cada convolución, de la primera (arriba) a la quinta. A la izquierda, los cinco trozos que más la encienden; a la derecha, lo que de cada uno la encendió. Cada cuadro está llevado al mismo tamaño."
+# %% alt="Cinco filas de diez cuadros, una por convolución. A la izquierda, cinco trozos de prendas; a la derecha, sus proyecciones en gris. En la primera fila son trocitos de 3×3 con un borde; en la segunda, fragmentos de prenda; de la tercera en adelante, prendas enteras rodeadas de fondo gris, bolsos y calzado sobre todo, con proyecciones granuladas en las que apenas se adivina el contorno." caption="Una unidad de cada convolución, de la primera (arriba) a la quinta. A la izquierda, los cinco trozos que más la encienden; a la derecha, lo que de cada uno la encendió. Cada cuadro está llevado al mismo tamaño."
 from cnnhistory import deconvnet, excitation
 
 LAYERS = [f"features.{index}" for index in (1, 5, 9, 11, 13)]  # tras la ReLU de cada convolución
