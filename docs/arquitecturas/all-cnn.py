@@ -365,7 +365,7 @@ plotting.confusion_matrix(test.labels, predictions, test.classes)
 # ponemos encima.
 
 
-# %% alt="Cinco prendas en gris con manchas de color encima. Lo naranja, que es lo que vota a favor de la clase elegida, cae sobre partes de la prenda; lo azul, que vota en contra, sobre otras y sobre parte del fondo." caption="En naranja, las posiciones que votan por la clase elegida; en azul, las que votan en contra. Cada mapa es de 5×5, estirado a 28×28."
+# %% alt="Cinco prendas en gris con manchas de color encima. Lo naranja, que es lo que vota a favor de la clase elegida, cae sobre partes de la prenda y de su contorno, muy marcado en pantalón y bolso y apenas visible en el suéter; lo azul, que vota en contra, sobre otras partes." caption="En naranja, las posiciones que votan por la clase elegida; en azul, las que votan en contra. Cada mapa es de 5×5, estirado a 28×28."
 @torch.inference_mode()
 def class_maps(images):
     """Los mapas de clases, ``(N, 10, 5, 5)``."""

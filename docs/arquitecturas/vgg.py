@@ -322,7 +322,7 @@ print(f"con lotes de 64:  {64 * 4 * outputs / 1e9:.1f} GB, sin contar sus gradie
 assert first > 0.4 * outputs
 
 # %% [markdown]
-# Los parámetros están al final y los mapas al principio. A la mitad de los mapas los hace el primer bloque, que tiene
+# Los parámetros están al final y los mapas al principio. Casi la mitad de los mapas sale del primer bloque, que tiene
 # unos cuarenta mil parámetros de los 138 millones.
 
 # %%
