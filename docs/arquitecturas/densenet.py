@@ -480,7 +480,7 @@ for name, values in {"recién nacida": at_birth, "entrenada": learned}.items():
 assert contrasts(learned)[-1] < 2
 
 # %% [markdown]
-# La red entrenada reparte sus pesos apenas un poco menos por igual que la que no sabe nada. Los autores entrenaron
+# La red entrenada reparte sus pesos más o menos tan por igual como la que no sabe nada. Los autores entrenaron
 # cientos de épocas, con un decaimiento que encoge los pesos que no se usan; nosotros, dos. La lección no es
 # que su figura esté mal, sino que **un peso grande no es lo mismo que un peso que se usa**. Para saber si
 # algo se usa, quítalo.

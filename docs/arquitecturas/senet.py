@@ -501,9 +501,9 @@ for block in range(len(gates)):
 assert sum(alone[4:]) > sum(alone[:2])
 
 # %% [markdown]
-# Juntos, los dos últimos bloques cuestan más que los dos primeros. Pero la diferencia es menor de lo que la
-# tabla por profundidad haría pensar: el primer bloque, que apenas distingue clases, también se nota.
-# Distinguir clases no es lo único que puede hacer una compuerta.
+# Juntos, los dos últimos bloques cuestan más que los dos primeros. Es lo que haría pensar la tabla por
+# profundidad, con una salvedad: según la semilla, el primer bloque, que apenas distingue clases, también se
+# nota. Distinguir clases no es lo único que puede hacer una compuerta.
 
 # %% [markdown]
 # ## Errores comunes { #errores }
