@@ -434,7 +434,8 @@ def _draw_block(axis: Axes, block: Block, bottom: float) -> None:
     colors = dict(_KINDS.values())
     middle = len(block.paths) * (width + gap) / 2
     fork, join = -gap / 2, bottom + height + gap
-    lines = [[(middle, 0.1), (middle, fork)], [(middle, join - 0.15), (middle, bottom)]]
+    wide, tall = max(0.3, 0.1 * len(block.merge)) if block.merge else 0.0, 0.15
+    lines = [[(middle, 0.1), (middle, fork)], [(middle, join - tall), (middle, bottom)]]
     for column, path in enumerate(block.paths):
         x = (column + 0.5) * (width + gap)
         spare = (fork - join - len(path) * height) / (len(path) + 1)
@@ -450,16 +451,18 @@ def _draw_block(axis: Axes, block: Block, bottom: float) -> None:
             line = [(x, top - height)]
         if not path:
             axis.text(x + 0.06, (fork + join) / 2, "identidad", va="center", size=8)
-        lines.append([*line, (x, join), (middle, join)])
+        # Llega al borde de la caja que junta los caminos: de lado o, si está encima, de arriba.
+        end = (middle + math.copysign(wide / 2, x - middle), join)
+        lines.append([*line, (x, join), end] if x != middle else [*line, (x, join + tall)])
     for line in lines:
         axis.plot(*zip(*line, strict=True), color=INK, linewidth=1.2)
     if block.merge:
-        wide = max(0.3, 0.1 * len(block.merge))
-        corner = (middle - wide / 2, join - 0.15)
-        axis.add_patch(Rectangle(corner, wide, 0.3, facecolor=INK, zorder=3))
-        axis.text(middle, join, block.merge, ha="center", va="center", size=9, color="white")
+        corner = (middle - wide / 2, join - tall)
+        axis.add_patch(Rectangle(corner, wide, 2 * tall, facecolor=INK, alpha=0.22))
+        axis.add_patch(Rectangle(corner, wide, 2 * tall, fill=False, edgecolor=INK))
+        axis.text(middle, join, block.merge, ha="center", va="center", size=9)
     else:
-        axis.plot([middle, middle], [join, join - 0.15], color=INK, linewidth=1.2)
+        axis.plot([middle, middle], [join + tall, join - tall], color=INK, linewidth=1.2)
 
 
 def _finished(figure: Figure) -> Figure:
