@@ -489,7 +489,7 @@ for kind, results in runs.items():
 
 # %% [markdown]
 # Compara lo que separa a las medias con lo que va de la peor a la mejor semilla de cada red: es parecido. Con doce entrenamientos de
-# segundos, **las cuatro no se distinguen con seguridad**. Es menos de lo que uno querría, y ya dice algo: sin un solo pooling
+# segundos, **las cuatro no se distinguen con seguridad**: con otras semillas el orden cambia, y alguna se queda atascada. Es menos de lo que uno querría, y ya dice algo: sin un solo pooling
 # se aprende tan bien como con él. All-CNN tiene los mismos pesos que *ConvPool* y hace la mitad de
 # las operaciones; contra la base, en cambio, lleva casi el doble de pesos, y por eso esa comparación no vale.
 #
@@ -517,8 +517,8 @@ for kind in ("ConvPool", "base", "Strided"):
 with torch.device("meta"):
     cost = {kind: inspection.count_macs(small_net(kind), (1, 14, 14)) for kind in kinds}
 assert cost["All-CNN"] < 0.6 * cost["ConvPool"]
-assert abs(score["All-CNN"] - score["ConvPool"]) < 0.05
-assert max(score.values()) - min(score.values()) < 0.08
+assert score["All-CNN"] > score["ConvPool"] - 0.05
+assert score["All-CNN"] > score["Strided"] - 0.03
 assert paper["ConvPool"] - paper["All-CNN"] < 100 * luck
 assert paper["Strided"] - paper["All-CNN"] > 2 * 100 * luck * math.sqrt(2)
 
@@ -566,7 +566,6 @@ for name, build in {
     )
 base_loss = costs["la mini"][0]
 assert costs["con el dropout del artículo"][0] > base_loss + 0.1
-assert costs["con la última ReLU"][0] > base_loss + 0.1
 assert costs["la mini"][2] == 0
 
 # %% [markdown]
@@ -575,7 +574,8 @@ assert costs["la mini"][2] == 0
 #
 # La última ReLU es más traicionera. Los mapas de clases solo pueden votar a favor o abstenerse; si una clase se queda en cero en
 # todas las imágenes, su gradiente también es cero, y no vuelve. La última columna cuenta las clases que la red ya no puede nombrar.
-# Depende de la semilla: a veces ninguna, a veces varias. Lo que no depende es que aprende peor.
+# Depende de la semilla: al escribir la página probamos tres, y en dos costó mucho acierto y en otra nada. Un fallo que solo aparece
+# a veces es el que más cuesta encontrar.
 #
 # ### Saltar sin mirar { #saltar }
 #
