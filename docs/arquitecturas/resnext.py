@@ -494,11 +494,11 @@ for name, block in (("primero", first_block), ("último", resnext_mini.stages[1]
     lost[name] = [100 * (whole - hits_without(block, path)) for path in range(8)]
     print(f"{name:<8} puntos que se pierden:", "  ".join(f"{drop:+5.1f}" for drop in lost[name]))
 assert training.evaluate(resnext_mini, few_val).top1 == whole
-assert max(lost["primero"]) > 5 + sorted(lost["primero"])[3]  # muy desiguales
+assert max(lost["primero"]) > 4 + sorted(lost["primero"])[2]  # muy desiguales
 
 # %% [markdown]
-# Los caminos son iguales en forma y muy distintos en lo que hacen. En el primer bloque hay alguno sin el que la red se
-# hunde y otros que apenas se echan de menos. Nadie les repartió papeles: salieron del azar con que nacieron y del
+# Los caminos son iguales en forma y muy distintos en lo que hacen. En el primer bloque hay alguno cuya falta
+# cuesta muchos puntos y otros que apenas se echan de menos. Nadie les repartió papeles: salieron del azar con que nacieron y del
 # entrenamiento.
 
 # %% [markdown]
