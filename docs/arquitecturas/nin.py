@@ -20,7 +20,7 @@
 # densas deciden. Las mejoras consistían en agrandar la primera parte. La segunda nadie la tocaba, y tenía tres problemas:
 #
 # - **El peso.** El enlace entre las dos partes de VGG-11, ya en 2014, sería una matriz de 25 088×4096. Abajo
-#   la calculamos: más de 400 MB. El iPhone 4S, un teléfono de 2011, tenía 512 MB de memoria para todo.
+#   la calculamos: más de 400 MB. El iPhone 4S, un teléfono de 2011, tenía 512 MB de memoria para todo.[^telefono]
 # - **El lugar.** No puedes arreglarlo metiendo las densas antes, para que la red decida más hondo: aplanar destruye la
 #   estructura espacial, y con los mapas todavía grandes la matriz sería aún mayor.
 # - **El sobreajuste.** Dropout existía, en buena medida, para que esas capas no se aprendieran las fotos de memoria.
@@ -680,5 +680,6 @@ assert together > apart - 0.35
 #
 # **En la historia:** viene de [AlexNet](alexnet.py), y es del mismo año que [ZFNet](zfnet.py).
 #
+# [^telefono]: Lo midió iFixit al abrirlo, según [International Business Times](https://ibtimes.com/iphone-4s-teardown-reveals-a5-processor-512-mb-ram-323697).
 # [^articulo]: [Lin, Chen y Yan (2013)](../referencia/bibliografia.md#lin2013). De ahí salen la estructura de la red y las cifras de
 #     CIFAR-10.

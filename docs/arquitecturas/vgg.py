@@ -306,8 +306,8 @@ assert 2.2 < ratio < 2.4
 
 # %% [markdown]
 # Son 553 MB, o 528 si el programa cuenta de 1024 en 1024: las dos cifras circulan y son la misma. Casi todo está en las capas densas. Una
-# sola matriz, la que une el último mapa con fc6, pasa de 400 MB, y está igual en la VGG-11. Los teléfonos de entonces tenían unos
-# 512 MB de memoria para todo:[^telefono] esa matriz no cabía con nada más. También oirás que VGG es «cinco veces» AlexNet. Ya ves que no: poco más del
+# sola matriz, la que une el último mapa con fc6, pasa de 400 MB, y está igual en la VGG-11. Un teléfono de
+# 2011, el iPhone 4S, tenía 512 MB de memoria para todo:[^telefono] esa matriz no cabía con nada más. También oirás que VGG es «cinco veces» AlexNet. Ya ves que no: poco más del
 # doble.
 #
 # Eso, para guardarla. Para usarla hay que sumar los mapas, y al entrenar se guardan todos hasta que vuelve el gradiente:
@@ -621,8 +621,7 @@ for kind, results in runs.items():
 # - **El ahorro no existe.** En los dos bloques entran menos canales de los que salen. Es [la letra pequeña](#letra-pequena), y
 #   la primera columna lo muestra: la pareja lleva más parámetros.
 # - **El tiempo.** La red de la pareja es más honda y tarda más en arrancar; mira la primera época. La suya dio 74 vueltas a más de un
-#   millón de fotos. Al escribir la página repetimos las dos primeras filas con el doble de canales, el doble de imágenes,
-#   una época más y una tasa menor, con tres semillas: la distancia casi se borró.
+#   millón de fotos.
 # - **El problema.** Con diez prendas de 14×14, una red pequeña ya tiene funciones de sobra. Lo que escasea son los pasos.
 #
 # Una idea de arquitectura no es mejor en abstracto. Esta lo es con mucha profundidad, muchos datos y mucha paciencia.
@@ -846,6 +845,5 @@ assert macs_left > 0.99
 # [^localizacion]: El mismo artículo, apéndice A.
 # [^entrenar]: El mismo artículo, secciones 3.1 y 3.3.
 # [^resultados]: El mismo artículo, sección 4.1.
-# [^telefono]: Es el ejemplo que pone [Dive into Deep Learning](https://d2l.ai/chapter_convolutional-modern/nin.html) con
-#     el iPhone 4S, de 2011.
+# [^telefono]: Lo midió iFixit al abrirlo, según [International Business Times](https://ibtimes.com/iphone-4s-teardown-reveals-a5-processor-512-mb-ram-323697).
 # [^face]: [Parkhi, Vedaldi y Zisserman (2015)](../referencia/bibliografia.md#parkhi2015), de donde sale también el acierto en LFW.
