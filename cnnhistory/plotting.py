@@ -61,6 +61,7 @@ _KINDS = {
 
 
 _BOX = (1.5, 0.44, 0.3)  # ancho, alto y separación de una caja de `blocks`, en pulgadas
+_COLUMNS = 4  # caminos por renglón: con más, en una pantalla el texto no se lee
 
 
 @dataclass(frozen=True)
@@ -385,7 +386,7 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
 
 
 def blocks(diagrams: Mapping[str, Block]) -> Figure:
-    """Bloques de una red uno junto al otro, de la entrada (arriba) a la salida.
+    """Bloques de una red, de la entrada (arriba) a la salida; los que no caben, en otro renglón.
 
     Los colores son los de `data_flow`: dicen de qué clase es cada capa.
 
@@ -408,23 +409,33 @@ def blocks(diagrams: Mapping[str, Block]) -> Figure:
     if not diagrams:
         raise ValueError("no hay bloques que dibujar")
     width, height, gap = _BOX
-    longest = max(len(path) for block in diagrams.values() for path in block.paths)
-    columns = [len(block.paths) for block in diagrams.values()]
-    bottom = -(longest + 1.6) * (height + gap)
+    rows: list[list[tuple[str, Block]]] = [[]]
+    for each in diagrams.items():
+        if rows[-1] and sum(len(block.paths) for _, block in [*rows[-1], each]) > _COLUMNS:
+            rows.append([])
+        rows[-1].append(each)
+    # Medidas en pulgadas: una caja mide lo mismo en todas las figuras, y su texto se lee.
+    depths = [
+        (max(len(path) for _, block in row for path in block.paths) + 1.6) * (height + gap)
+        for row in rows
+    ]
+    wide = max(sum(len(block.paths) for _, block in row) for row in rows) * (width + gap)
+    tall = sum(depths) + 0.5 * len(rows)
     with style():
-        figure, axes = plt.subplots(
-            1,
-            len(diagrams),
-            figsize=(sum(columns) * (width + gap) + 0.2, 0.5 - bottom),
-            width_ratios=columns,
-            squeeze=False,
-        )
-        for axis, (title, block) in zip(axes.flat, diagrams.items(), strict=True):
-            _draw_block(axis, block, bottom)
-            axis.set_title(title, fontsize=10)
-            axis.set(xlim=(0, len(block.paths) * (width + gap)), ylim=(bottom, 0.1))
-            axis.axis("off")
-        figure.tight_layout(pad=0.3)
+        figure = plt.figure(figsize=(wide, tall))
+        top = 0.0
+        for row, depth in zip(rows, depths, strict=True):
+            left = 0.0
+            for title, block in row:
+                side = len(block.paths) * (width + gap)
+                corner = (left / wide, 1 - (top + 0.4 + depth) / tall)
+                axis = figure.add_axes((*corner, side / wide, (depth + 0.1) / tall))
+                _draw_block(axis, block, -depth)
+                axis.set_title(title, fontsize=10)
+                axis.set(xlim=(0, side), ylim=(-depth, 0.1))
+                axis.axis("off")
+                left += side
+            top += depth + 0.5
     return _finished(figure)
 
 

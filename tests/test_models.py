@@ -874,6 +874,12 @@ def test_inception_is_its_four_branches_apart():
     torch.testing.assert_close(block(x), torch.cat(apart, 1))
 
 
+def test_squeeze_excitation_refuses_a_waist_without_neurons():
+    with pytest.raises(ValueError, match="con 8 canales y reducción de 16"):
+        SqueezeExcitation(8)
+    assert SqueezeExcitation(16).excite[0].out_features == 1
+
+
 def test_squeeze_and_excitation_by_hand():
     block = SqueezeExcitation(4, reduction=2)
     first, _, second, _ = block.excite

@@ -32,10 +32,18 @@ class SqueezeExcitation(nn.Module):
     Args:
         channels: Canales.
         reduction: Cuántas veces más angosta es la capa de en medio.
+
+    Raises:
+        ValueError: Si en la capa de en medio no quedaría ninguna neurona.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
+        if channels < reduction:
+            raise ValueError(
+                f"con {channels} canales y reducción de {reduction}, en medio no queda ninguna "
+                f"neurona: pide una reducción de {channels} como mucho"
+            )
         self.excite = nn.Sequential(
             nn.Linear(channels, channels // reduction),
             nn.ReLU(),

@@ -557,19 +557,26 @@ assert abs(measured["con sesgo 4"].loss - measured["sin compuertas"].loss) < 0.1
 # %%
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    empty = SqueezeExcitation(8, reduction=16)
+    excite = nn.Sequential(nn.Linear(8, 8 // 16), nn.ReLU(), nn.Linear(8 // 16, 8), nn.Sigmoid())
 print("aviso:", caught[0].message)
 with torch.inference_mode():
-    answers = empty.excite(torch.randn(1000, 8))
-print(f"neuronas en medio: {empty.excite[0].out_features}")
+    answers = excite(torch.randn(1000, 8))
+print(f"neuronas en medio: {excite[0].out_features}")
 print(f"cuánto cambian los factores con la imagen: {answers.std(0).max():.0f}")
-assert empty.excite[0].out_features == 0
+assert excite[0].out_features == 0
 assert answers.std(0).max() == 0
+
+try:
+    SqueezeExcitation(8, reduction=16)
+except ValueError as error:
+    refusal = str(error)
+    print("la nuestra:", refusal)
+assert "ninguna neurona" in refusal
 
 # %% [markdown]
 # Mil imágenes distintas, los mismos factores. La red entrena, no falla, y tiene el precio de SENet sin SENet.
 # Compruébalo siempre: pasa dos imágenes y mira si los factores cambian. Un mínimo de
-# neuronas, como `max(8, channels // reduction)`, lo evita.
+# neuronas, como `max(8, channels // reduction)`, lo evita. La nuestra prefiere negarse y decir por qué.
 #
 # ### Comparar con otra ResNet-50 { #otra-resnet }
 #
