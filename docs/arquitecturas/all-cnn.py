@@ -574,8 +574,8 @@ assert costs["la mini"][2] == 0
 #
 # La última ReLU es más traicionera. Los mapas de clases solo pueden votar a favor o abstenerse; si una clase se queda en cero en
 # todas las imágenes, su gradiente también es cero, y no vuelve. La última columna cuenta las clases que la red ya no puede nombrar.
-# Depende de la semilla: al escribir la página probamos tres, y en dos costó mucho acierto y en otra nada. Un fallo que solo aparece
-# a veces es el que más cuesta encontrar.
+# Depende de la semilla: cámbiala y verás que unas veces cuesta mucho acierto y otras nada. Un fallo que solo aparece a veces es el
+# que más cuesta encontrar.
 #
 # ### Saltar sin mirar { #saltar }
 #
