@@ -69,6 +69,13 @@ def body(script, nth=-1):
     return script.split("# %%")[nth].partition("\n")[2]
 
 
+def test_a_constant_that_ends_the_cell_leaves_its_docstring_behind(root):
+    last = body(expand(page(fuente("from cnnhistory.models.blocks import TABLE")), "p.py", root))
+    assert last == "# Tabla del artículo.\nTABLE = (1, 2)\n"  # la cadena saldría como resultado
+    both = expand(page(fuente("from cnnhistory.models.blocks import TABLE, area")), "p.py", root)
+    assert '\n"""Qué es la tabla."""\n' in both
+
+
 def test_the_text_is_exact_with_decorators_comments_and_the_imports_it_uses(root):
     script = page(fuente("from cnnhistory.models.blocks import area"), "# %%\narea(2)\n")
     assert expand(script, "p.py", root) == page(

@@ -113,7 +113,7 @@ def source_of_cell(body: str, where: str, notebook: Notebook, root: Path) -> str
                     )
         notebook.names |= {name: f"from {module.name} import {name}" for name in names}
     notebook.names |= needed
-    definitions = "\n\n\n".join(texts)
+    definitions = "\n\n\n".join([*texts[:-1], without_docstring(texts[-1])])
     return "\n\n\n".join(filter(None, [join_imports(needed), definitions])) + "\n"
 
 
@@ -187,6 +187,12 @@ def documents(node: ast.stmt, following: ast.stmt | None) -> bool:
         and isinstance(following.value, ast.Constant)
         and isinstance(following.value.value, str)
     )
+
+
+def without_docstring(text: str) -> str:
+    """Una constante sin su docstring, que al final de una celda saldría como su resultado."""
+    node, *following = ast.parse(text).body
+    return "\n".join(text.splitlines()[: node.end_lineno]) if following else text
 
 
 def imported(node: ast.stmt, package: str = "") -> list[tuple[str, str]]:
