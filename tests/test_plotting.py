@@ -242,8 +242,8 @@ def test_an_image_map_puts_each_image_in_its_place():
     labels = torch.tensor([0, 1, 2])
     figure = plotting.image_map(positions, images, labels, ("a", "b", "c"), highlight=(2,))
     canvas = painted(figure)
-    assert canvas.shape == (722, 362, 4)  # recortado a lo pintado, con la misma escala en los ejes
-    spots = {(721, 0): (plotting.INK, 1.0), (721, 361): (plotting.INK, 0.2),
+    assert canvas.shape == (542, 272, 4)  # recortado a lo pintado, con la misma escala en los ejes
+    spots = {(541, 0): (plotting.INK, 1.0), (541, 271): (plotting.INK, 0.2),
              (0, 0): (plotting.PALETTE[0], 0.4)}  # fmt: skip
     for (row, column), (color, alpha) in spots.items():
         np.testing.assert_allclose(canvas[row, column], [*to_rgb(color), alpha], atol=1e-6)
