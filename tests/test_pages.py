@@ -54,3 +54,15 @@ def test_the_map_is_complete_and_in_order():
 def test_a_page_that_drops_something_is_noticed():
     assert normalized("# da **980 000**\n# imágenes") == normalized("da 980 000 imágenes")
     assert normalized("3·3·3·64 + 64") not in normalized("3·3·3·64")
+
+
+@pytest.mark.parametrize(
+    "path", sorted({*(DOCS / "api").glob("*.md")} - {DOCS / "api/index.md"}), ids=lambda p: p.stem
+)
+def test_every_module_leads_to_the_page_that_tells_it(path):
+    text = path.read_text("utf-8")
+    module = re.search(r"^::: (\S+)", text)[1]
+    (target,) = re.findall(r"\]\(\.\./([\w/-]+\.(?:py|md))\)", text)[:1]
+    story = (DOCS / target).read_text("utf-8")
+    if module.startswith("cnnhistory.models."):
+        assert module in story  # y de vuelta
