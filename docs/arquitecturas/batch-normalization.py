@@ -131,7 +131,7 @@ for size in (2, 8, 32, 128):
     batch_means = population[: 100_000 // size * size].view(-1, size).mean(1)
     errors[size] = batch_means.std().item()
     print(f"{size:>8}   {errors[size]:.2f} desviaciones   (1 ÷ √{size} = {size**-0.5:.2f})")
-    assert abs(errors[size] * size**0.5 - 1) < 0.05
+    assert abs(errors[size] * size**0.5 - 1) < 0.1
 
 # %% [markdown]
 # Con una sola imagen, cada valor menos su media es 0: la capa borra todo. Con dos, la media baila; con 128 casi
