@@ -58,7 +58,7 @@ for name, table in tables.items():
     card = models.CATALOG[name]
     weighted = sum(row.parameters > 0 for row in table)
     # En GoogLeNet las ramas van en paralelo: cada módulo Inception suma dos capas al camino, no seis.
-    depth = 22 if name == "googlenet" else weighted
+    depth = weighted - 9 * (6 - 2) if name == "googlenet" else weighted
     print(
         f"{card.label:<11} {depth:>15}   {inspection.thousands(card.parameters):>10}   "
         f"{card.macs / 1e6:>16.0f}"
