@@ -312,12 +312,12 @@ assert lead[0] > lead[-1] + 0.02
 
 # %% [markdown]
 # Gana el descriptor, y con pocas imágenes gana de largo: alguien ya le contó qué mirar. La red tiene que descubrirlo, y
-# para eso necesita verlo muchas veces. Pero mira la última columna: cada vez que hay más imágenes, la ventaja se
+# para eso necesita verlo muchas veces. Pero mira la última columna, de la primera fila a la última: la ventaja se
 # encoge. La red sube más, porque lo que HOG tira nadie lo recupera. **Los de antes no estaban equivocados: con los
 # datos que tenían, tenían razón.** Con diez mil prendas, todavía la tienen.
 #
 # ¿Y más allá? En la lista de resultados enviados a Fashion-MNIST, con las 60 000, HOG y una SVM llegan a 0.926, una
-# red de dos convoluciones los empata y las redes hondas pasan de 0.96.[^lista] ImageNet, con su millón de fotos, pasó a
+# red de dos convoluciones, a 0.925, y las redes hondas pasan de 0.96.[^lista] ImageNet, con su millón de fotos, pasó a
 # todos al otro lado de ese cruce a la vez, y no por décimas: por {ilsvrc:2012:isi - 2012:supervision:0}.
 #
 # ## Un año { #un-ano }
