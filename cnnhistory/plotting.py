@@ -340,8 +340,9 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
     """El viaje de una imagen por la red, a escala: se estrecha en el plano y engorda en canales.
 
     Cada bloque es un mapa visto de canto: su ancho es proporcional a √W y su grosor a log₂ C, en
-    la misma escala para todas las redes. Se omiten las capas que no cambian la forma ni tienen
-    parámetros, como ReLU o dropout.
+    la misma escala para todas las redes. El corchete que lleva debajo es el campo receptivo de una
+    de sus posiciones, en la misma escala y sin pasar del borde de la imagen. Se omiten las capas
+    que no cambian la forma ni tienen parámetros, como ReLU o dropout.
 
     Args:
         rows: Lo que devuelve `cnnhistory.inspection.shape_table`; con su ``whole``, una red honda
@@ -352,6 +353,7 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
         La figura: una fila por bloque, con lo que lo produce, su forma y sus parámetros.
     """
     blocks = [("entrada", tuple(input_shape), 0, INK)]
+    fields = []
     for row in rows:
         if row.output_shape != blocks[-1][1] or row.parameters:
             kind = next((k for k in _KINDS if k in row.kind.lower()), "")
@@ -361,13 +363,14 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
             if row.stride > 1:
                 label += f", paso {row.stride}"
             blocks.append((label, row.output_shape, row.parameters, color))
+            fields.append(min(row.receptive_field or input_shape[-1], input_shape[-1]))
     sizes = [
         (shape[-1] if len(shape) == 3 else 1, shape[0]) for _label, shape, _count, _color in blocks
     ]
     heights = [max(0.24, 0.05 + 0.045 * math.log2(1 + channels)) for _side, channels in sizes]
     with style():
-        figure, axis = plt.subplots(figsize=(5.6, sum(heights) + 0.12 * len(blocks)))
-        top = 0.0
+        figure, axis = plt.subplots(figsize=(5.6, sum(heights) + 0.12 * len(blocks) + 0.2))
+        top, bottoms = 0.0, []
         for (label, shape, count, color), (side, channels), height in zip(
             blocks, sizes, heights, strict=True
         ):
@@ -379,10 +382,20 @@ def data_flow(rows: Sequence[LayerRow], input_shape: Sequence[int]) -> Figure:
             axis.text(-1.25, middle, label, ha="right", va="center", size=8)
             axis.text(1.25, middle, text, ha="left", va="center", size=8)
             top -= height + 0.12
-        axis.set(xlim=(-2.8, 2.8), ylim=(top, 0))
+            bottoms.append(middle - thick / 2 - 0.05)
+        for bottom, field in zip(bottoms[1:], fields, strict=True):
+            _bracket(axis, bottom, 0.07 * math.sqrt(field))
+        _bracket(axis, top - 0.1, 0.2)
+        axis.text(0.3, top - 0.1, "lo que ve una posición", ha="left", va="center", size=8)
+        axis.set(xlim=(-2.8, 2.8), ylim=(top - 0.2, 0))
         axis.axis("off")
         figure.subplots_adjust(0, 0, 1, 1)
     return _finished(figure)
+
+
+def _bracket(axis: Axes, y: float, reach: float) -> None:
+    """Un corchete horizontal, centrado, que llega a ``reach`` de cada lado."""
+    axis.plot((-reach, -reach, reach, reach), (y + 0.04, y, y, y + 0.04), color=INK, linewidth=0.9)
 
 
 def blocks(diagrams: Mapping[str, Block]) -> Figure:

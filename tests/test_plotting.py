@@ -176,12 +176,24 @@ def test_data_flow_draws_every_change_of_shape_to_scale(name):
         if row.parameters:
             shape = "×".join(map(str, row.output_shape))
             assert f"{shape}  ·  {inspection.thousands(row.parameters)}" in texts
+    assert texts.pop() == "lo que ve una posición"
     assert len(texts) == 2 * len(blocks)
     # El ancho es proporcional a la raíz del lado: la misma escala en todas las redes.
     shapes = [text.split("  ·  ")[0].split("×") for text in texts[1::2]]
     for block, shape in zip(blocks, shapes, strict=True):
         side = int(shape[-1]) if len(shape) == 3 else 1
         assert block.get_width() == pytest.approx(0.14 * side**0.5)
+    # Un corchete bajo cada bloque, salvo la entrada, y otro en la leyenda.
+    *brackets, _ = ([min(line.get_xdata()), max(line.get_xdata())] for line in axis.lines)
+    assert len(brackets) == len(blocks) - 1
+    entire = card.input_shape[-1]
+    seen = {0.14 * min(row.receptive_field or entire, entire) ** 0.5 for row in rows}
+    for left, right in brackets:
+        assert left == -right
+        assert any(right - left == pytest.approx(width) for width in seen)
+    reaches = [right for _, right in brackets]
+    assert reaches == sorted(reaches)  # cada capa ve lo mismo o más que la anterior
+    assert reaches[-1] == pytest.approx(blocks[0].get_width() / 2)  # la última lo ve todo
     bottom, top = sorted(axis.get_ylim())
     for above, below in itertools.pairwise(blocks):
         assert below.get_y() + below.get_height() <= above.get_y()  # no se pisan

@@ -244,6 +244,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "linea-de-tiempo": timeline,
     "tabla-redes": networks.table,
     "rendimiento": performance.table,
+    "rendimiento-acierto": performance.scores,
     "rendimiento-condiciones": performance.conditions,
     "tabla-antes": classics.table,
     "tabla-carrera": standings.table,

@@ -13,7 +13,10 @@ MEASURES = {
     "lenet_28": ("Entrenar LeNet, 28×28", "d2l"),
     "resnet18_96": ("Entrenar ResNet-18, 96×96", "d2l"),
     "compose_28": ("Aumentar: espejo, recorte y color, 28×28", "torchvision"),
+    "words_28": ("SIFT denso y palabras visuales, 28×28", "opencv"),
+    "grad_cam_28": ("Grad-CAM en una ResNet mini, 28×28", "captum"),
 }
+SCORES = {"lenet_28_top1": "LeNet, 28×28", "resnet18_96_top1": "ResNet-18, 96×96"}
 
 
 def table(src_uri: str) -> str:
@@ -29,6 +32,22 @@ def table(src_uri: str) -> str:
         lines.append(
             f"| {label} | {other} | {thousands(row[other])} | {thousands(row['cnnhistory'])} "
             f"| {charts.number(row['ratio'])} | {low}\u00a0y\u00a0{high} |"
+        )
+    return "\n".join(lines)
+
+
+def scores(src_uri: str) -> str:
+    """El acierto de los dos bucles tras las mismas épocas, desde los mismos pesos."""
+    log = json.loads(LOG.read_text(encoding="utf-8"))
+    lines = [
+        "| Red | Imágenes | Épocas | d2l | `cnnhistory` |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for key, label in SCORES.items():
+        row = log[key]
+        lines.append(
+            f"| {label} | {thousands(row['images'])} | {row['epochs']} "
+            f"| {charts.percent(100 * row['d2l'])} | {charts.percent(100 * row['cnnhistory'])} |"
         )
     return "\n".join(lines)
 

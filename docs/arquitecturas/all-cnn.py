@@ -173,7 +173,7 @@ table = inspection.shape_table(allcnn, (3, 32, 32))
 assert allcnn(torch.zeros(2, 3, 32, 32, device="meta")).shape == (2, 10)
 inspection.ShapeTable(row for row in table if row.kind not in ("ReLU", "Flatten"))
 
-# %% alt="All-CNN-C dibujada de arriba abajo: nueve convoluciones y, al final, un pooling global. El mapa pasa de 32 a 16 y a 8 en las dos convoluciones de paso 2, y a 6 en una sin relleno. Los canales van de 3 a 96, a 192 y a 10." caption="El viaje de una imagen por All-CNN-C. No hay más que un color, salvo el promedio del final, que no tiene pesos."
+# %% alt="All-CNN-C dibujada de arriba abajo: nueve convoluciones y, al final, un pooling global. El mapa pasa de 32 a 16 y a 8 en las dos convoluciones de paso 2, y a 6 en una sin relleno. Los canales van de 3 a 96, a 192 y a 10. El corchete bajo cada bloque, lo que ve una posición, crece de 3 a 27 píxeles." caption="El viaje de una imagen por All-CNN-C. No hay más que un color, salvo el promedio del final, que no tiene pesos."
 plotting.data_flow(table, (3, 32, 32))
 
 # %% [markdown]

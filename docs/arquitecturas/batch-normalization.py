@@ -200,7 +200,7 @@ assert LeNet5BN()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 table = inspection.shape_table(LeNet5BN(), (1, 28, 28))
 table
 
-# %% alt="LeNet-5 con normalización, dibujada como bloques apilados: entrada de 28×28, convolución y normalización de 6 canales, pooling a 14, convolución y normalización de 16 canales a 10, pooling a 5, y tres densas de 120, 84 y 10, las dos primeras con su normalización." caption="La LeNet-5 moderna con una normalización, en morado, después de cada capa con pesos salvo la última."
+# %% alt="LeNet-5 con normalización, dibujada como bloques apilados: entrada de 28×28, convolución y normalización de 6 canales, pooling a 14, convolución y normalización de 16 canales a 10, pooling a 5, y tres densas de 120, 84 y 10, las dos primeras con su normalización. El corchete de lo que ve una posición crece de 5 píxeles a 16; las normalizaciones no lo cambian." caption="La LeNet-5 moderna con una normalización, en morado, después de cada capa con pesos salvo la última."
 plotting.data_flow(table, (1, 28, 28))
 
 # %%

@@ -213,7 +213,7 @@ with torch.device("meta"):  # formas sin memoria ni cálculo
 table = inspection.shape_table(densenet121, (3, 224, 224), whole=(DenseBlock, Transition))
 table
 
-# %% alt="DenseNet-121 en bloques apilados, de la foto de 224×224 arriba a las mil clases abajo. El tronco baja a 56×56. Después se alternan cuatro bloques densos, que engordan sin cambiar de lado, y tres transiciones, que adelgazan a la mitad y bajan el lado: 56, 28, 14 y 7." caption="El viaje de una foto por DenseNet-121. Cada bloque denso engorda; cada transición parte a la mitad los canales y el lado."
+# %% alt="DenseNet-121 en bloques apilados, de la foto de 224×224 arriba a las mil clases abajo. El tronco baja a 56×56. Después se alternan cuatro bloques densos, que engordan sin cambiar de lado, y tres transiciones, que adelgazan a la mitad y bajan el lado: 56, 28, 14 y 7. El corchete de lo que ve una posición ya es tan ancho como la foto antes de acabar el segundo bloque denso." caption="El viaje de una foto por DenseNet-121. Cada bloque denso engorda; cada transición parte a la mitad los canales y el lado."
 plotting.data_flow(table, (3, 224, 224))
 
 # %% [markdown]

@@ -243,7 +243,7 @@ with torch.device("meta"):
 table = inspection.shape_table(googlenet, (3, 224, 224), whole=(Inception,))
 table
 
-# %% alt="GoogLeNet dibujada como bloques apilados. La foto de 224×224 se estrecha enseguida a 28 en el tronco; nueve bloques Inception la llevan de 192 a 1024 canales mientras el mapa baja a 14 y a 7; al final, un promedio la deja en 1×1 y una capa densa da las mil clases." caption="El viaje de una foto por GoogLeNet. Cada bloque Inception es una fila."
+# %% alt="GoogLeNet dibujada como bloques apilados. La foto de 224×224 se estrecha enseguida a 28 en el tronco; nueve bloques Inception la llevan de 192 a 1024 canales mientras el mapa baja a 14 y a 7; al final, un promedio la deja en 1×1 y una capa densa da las mil clases. El corchete de lo que ve una posición alcanza el ancho de la foto a medio camino." caption="El viaje de una foto por GoogLeNet. Cada bloque Inception es una fila."
 plotting.data_flow(table, (3, 224, 224))
 
 # %% [markdown]

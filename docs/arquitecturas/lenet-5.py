@@ -247,7 +247,7 @@ table
 # no capa densa porque con una imagen más grande *no* mediría 1×1. Ese detalle, que parece una manía,
 # es el [segundo ejercicio](#ejercicios).
 
-# %% alt="Ocho bloques apilados de arriba abajo. Arriba, la entrada de 32×32; los bloques se estrechan en cada submuestreo mientras engordan en canales, hasta C5, que mide 1×1 con 120 canales, y la salida de 10." caption="El viaje de una imagen, a escala: se estrecha en el plano y engorda en canales. Es el dibujo de todas las redes de este sitio."
+# %% alt="Ocho bloques apilados de arriba abajo. Arriba, la entrada de 32×32; los bloques se estrechan en cada submuestreo mientras engordan en canales, hasta C5, que mide 1×1 con 120 canales, y la salida de 10. Bajo cada bloque, un corchete que crece de 5 a 16 píxeles: lo que ve una posición. En C5 ya es la imagen entera." caption="El viaje de una imagen, a escala: se estrecha en el plano y engorda en canales. Es el dibujo de todas las redes de este sitio."
 plotting.data_flow(table, (1, 32, 32))
 
 # %% [markdown]
@@ -287,6 +287,14 @@ assert connections == 340_908
 # lo que hoy es normal. Aquí la llamamos por lo que es, y no es poca cosa: es la que entrenaremos casi siempre.
 #
 # <!-- generado: ficha lenet5_modern -->
+
+# %% alt="Dos columnas de cajas. En 1998 son cuatro: convolución de 5×5, tangente, submuestreo de 2×2 y otra vez tangente. Hoy son tres: convolución de 5×5, ReLU y pooling de 2×2." caption="El bloque que las dos repiten. Cambia lo que no es convolución."
+plotting.blocks(
+    {
+        "1998": plotting.Block([["convolución 5×5", "tangente", "submuestreo 2×2/2", "tangente"]]),
+        "hoy": plotting.Block([["convolución 5×5", "ReLU", "pooling 2×2/2"]]),
+    }
+)
 
 # %% tags=["fuente"]
 from cnnhistory.models.lenet import LeNet5Modern
@@ -681,6 +689,35 @@ assert learned[4] < learned[0] - 0.25
 # Tampoco es inmune. La convolución solo promete que si la imagen se corre, los mapas se corren con ella. Lo
 # que viene encima es una capa densa, y a esa sí le importa el lugar. El submuestreo perdona un píxel, no
 # cuatro.
+#
+# ¿Y si la imagen no se corre, pero se ensucia? A cada píxel le sumamos ruido al azar, cada vez más fuerte: su
+# desviación va de 0 a la mitad de lo que separa el papel de la tinta.
+
+# %%
+levels = (0.0, 0.1, 0.2, 0.3, 0.5)
+
+
+def noisy(level):
+    """Suma ruido gaussiano y recorta a lo que una imagen puede valer."""
+    return lambda images: normalize((images + level * torch.randn_like(images)).clamp(0, 1))
+
+
+noise = {}
+print(f"{'ruido':<20}", "  ".join(f"{level:>5}" for level in levels))
+for name, net in nets.items():
+    torch.manual_seed(SEED)  # el mismo ruido para las tres
+    noise[name] = [accuracy(net, noisy(level)) for level in levels]
+    print(f"{name:<20}", "  ".join(f"{value:.1%}" for value in noise[name]))
+
+assert noise["filtros aprendidos"][1] > noise["filtros aprendidos"][0] - 0.05
+assert noise["densa"][-1] > noise["filtros aprendidos"][-1] + 0.05
+
+# %% [markdown]
+# Con poco ruido, casi nada cambia: el artículo enseña dígitos sucios que LeNet-5 lee bien, y es verdad.[^1998]
+# Con mucho, **gana la densa**. Mira cuántos píxeles suma cada una. Una neurona densa suma 784, y el ruido de unos
+# cancela el de otros. Un filtro de 5×5 solo suma 25, y el pooling máximo se queda después con el valor más alto de
+# cada cuatro, que a menudo es ruido. Compartir pesos perdona que las cosas se muevan, no que se ensucien. Si tus
+# imágenes traen ruido, entrénala con ruido: es una [aumentación](../tecnicas/aumentacion.py) más.
 
 # %% [markdown]
 # ## Errores comunes { #errores }

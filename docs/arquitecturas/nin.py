@@ -192,7 +192,7 @@ with torch.device("meta"):
 table = inspection.shape_table(nin, (3, 32, 32), whole=(NiNBlock,))
 table
 
-# %% alt="NiN dibujada como bloques apilados, de la imagen de 32×32 a las diez clases. Tres bloques, con mapas de 32, 16 y 8 y dos pooling entre ellos; el último tiene diez canales, uno por clase, y un promedio lo deja en diez números." caption="El viaje de una imagen por NiN. No hay capas densas: diez mapas y diez promedios."
+# %% alt="NiN dibujada como bloques apilados, de la imagen de 32×32 a las diez clases. Tres bloques, con mapas de 32, 16 y 8 y dos pooling entre ellos; el último tiene diez canales, uno por clase, y un promedio lo deja en diez números. El corchete bajo cada bloque, lo que ve una posición, se ensancha mientras el bloque se estrecha." caption="El viaje de una imagen por NiN. No hay capas densas: diez mapas y diez promedios."
 plotting.data_flow(table, (3, 32, 32))
 
 # %%

@@ -274,7 +274,7 @@ with torch.device("meta"):
 residual_table = inspection.shape_table(resnet34, (3, 224, 224), whole=(ResidualBlock,))
 residual_table
 
-# %% alt="La ResNet-34 como bloques apilados: la foto de 224×224, el tronco que baja a 112 y a 56, y dieciséis bloques residuales que se estrechan de 56 a 28, 14 y 7 mientras engordan de 64 a 512 canales; al final, el promedio global y las mil clases." caption="El viaje de una foto por la ResNet-34. Cada bloque residual es una fila: dos convoluciones y una suma."
+# %% alt="La ResNet-34 como bloques apilados: la foto de 224×224, el tronco que baja a 112 y a 56, y dieciséis bloques residuales que se estrechan de 56 a 28, 14 y 7 mientras engordan de 64 a 512 canales; al final, el promedio global y las mil clases. El corchete de lo que ve una posición alcanza el ancho de la foto en la tercera etapa." caption="El viaje de una foto por la ResNet-34. Cada bloque residual es una fila: dos convoluciones y una suma."
 plotting.data_flow(residual_table, (3, 224, 224))
 
 # %% [markdown]

@@ -212,7 +212,7 @@ with torch.device("meta"):  # solo formas: ni memoria ni cálculo
 table = inspection.shape_table(resnext50, (3, 224, 224), whole=(ResNeXtBlock,))
 table
 
-# %% alt="La ResNeXt-50 como bloques apilados: el tronco baja de 224 a 56 y siguen dieciséis bloques que se estrechan de 56 a 28, 14 y 7 mientras engordan de 256 a 2048 canales; después, el promedio global y las mil clases." caption="El viaje de una foto por la ResNeXt-50. Por fuera es la ResNet-50."
+# %% alt="La ResNeXt-50 como bloques apilados: el tronco baja de 224 a 56 y siguen dieciséis bloques que se estrechan de 56 a 28, 14 y 7 mientras engordan de 256 a 2048 canales; después, el promedio global y las mil clases. El corchete de lo que ve una posición alcanza el ancho de la foto en la tercera etapa." caption="El viaje de una foto por la ResNeXt-50. Por fuera es la ResNet-50."
 plotting.data_flow(table, (3, 224, 224))
 
 # %%

@@ -153,7 +153,7 @@ with torch.device("meta"):  # solo formas
 table = inspection.shape_table(seresnet50, (3, 224, 224), whole=(SEBottleneck,))
 table
 
-# %% alt="SE-ResNet-50 en bloques apilados: la foto de 224×224, un tronco que baja a 56×56, y dieciséis bloques en cuatro etapas de 56, 28, 14 y 7 de lado con 256, 512, 1024 y 2048 canales, hasta las mil clases." caption="El viaje de una foto por SE-ResNet-50. Tiene la silueta de la ResNet-50: las compuertas no cambian ninguna forma."
+# %% alt="SE-ResNet-50 en bloques apilados: la foto de 224×224, un tronco que baja a 56×56, y dieciséis bloques en cuatro etapas de 56, 28, 14 y 7 de lado con 256, 512, 1024 y 2048 canales, hasta las mil clases. El corchete de lo que ve una posición alcanza el ancho de la foto en la tercera etapa." caption="El viaje de una foto por SE-ResNet-50. Tiene la silueta de la ResNet-50: las compuertas no cambian ninguna forma."
 plotting.data_flow(table, (3, 224, 224))
 
 # %% [markdown]

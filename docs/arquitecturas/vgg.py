@@ -216,7 +216,7 @@ table
 # Son las capas con pesos y los cinco pooling. El mapa va de 224 a 7, de mitad en mitad, y los canales de 64 a 512. Mira el
 # campo receptivo: al final de los bloques, cada posición ve casi toda la foto, y nunca hubo una ventana mayor que 3×3.
 
-# %% alt="VGG-16 dibujada de arriba abajo. Los bloques se estrechan en cinco saltos, de 224 a 7, y engordan de 3 a 512 canales. Entre salto y salto hay dos o tres convoluciones iguales. Al final, dos capas densas de 4096 y la salida de 1000." caption="El viaje de una foto por VGG-16. Compáralo con el de AlexNet, dibujado a la misma escala en su página: aquí todo es regular."
+# %% alt="VGG-16 dibujada de arriba abajo. Los bloques se estrechan en cinco saltos, de 224 a 7, y engordan de 3 a 512 canales. Entre salto y salto hay dos o tres convoluciones iguales. Al final, dos capas densas de 4096 y la salida de 1000. El corchete bajo cada bloque, lo que ve una posición, crece sin saltos, de 3 píxeles a 212." caption="El viaje de una foto por VGG-16. Compáralo con el de AlexNet, dibujado a la misma escala en su página: aquí todo es regular."
 plotting.data_flow(table, (3, 224, 224))
 
 # %% [markdown]

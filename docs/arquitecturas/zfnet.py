@@ -219,7 +219,7 @@ with torch.device("meta"):  # solo formas: ni memoria ni cálculo
 table = inspection.shape_table(zfnet, (3, 224, 224))
 table
 
-# %% alt="ZFNet dibujada como bloques apilados, de la foto de 224×224 arriba a las mil clases abajo. Los mapas se estrechan de 110 a 55, de 26 a 13 y de 13 a 6, mientras los canales crecen de 3 a 384; después siguen dos capas densas de 4096 y la salida." caption="El viaje de una foto por ZFNet, a escala. Compáralo con el de AlexNet: el primer mapa es el doble de ancho."
+# %% alt="ZFNet dibujada como bloques apilados, de la foto de 224×224 arriba a las mil clases abajo. Los mapas se estrechan de 110 a 55, de 26 a 13 y de 13 a 6, mientras los canales crecen de 3 a 384; después siguen dos capas densas de 4096 y la salida. El corchete de lo que ve una posición crece de 7 píxeles a 171 en el último mapa." caption="El viaje de una foto por ZFNet, a escala. Compáralo con el de AlexNet: el primer mapa es el doble de ancho."
 plotting.data_flow(table, (3, 224, 224))
 
 # %% [markdown]

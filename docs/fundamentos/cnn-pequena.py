@@ -139,7 +139,7 @@ assert [row.output_shape for row in deep_table if row.kind != "ReLU"] == [
 ]
 assert inspection.count_parameters(TwoConvolutions()) == 564_426
 
-# %% alt="Bloques apilados: la entrada de 3×32×32, la convolución de 64×32×32, el pooling de 64×16×16, otra convolución, otro pooling de 64×8×8, el aplanado de 4096, la densa de 128 y la de 10. Se estrechan de arriba abajo." caption="El viaje de una imagen por la tercera red, a escala: el ancho es el lado del mapa; el grosor, los canales."
+# %% alt="Bloques apilados: la entrada de 3×32×32, la convolución de 64×32×32, el pooling de 64×16×16, otra convolución, otro pooling de 64×8×8, el aplanado de 4096, la densa de 128 y la de 10. Se estrechan de arriba abajo. Bajo cada uno, un corchete con lo que ve una posición: 3, 4, 8 y 10 píxeles, y en las densas, todo." caption="El viaje de una imagen por la tercera red, a escala: el ancho es el lado del mapa; el grosor, los canales."
 plotting.data_flow(deep_table, (3, 32, 32))
 
 # %% [markdown]

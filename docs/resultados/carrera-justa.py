@@ -138,7 +138,7 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 #
 # La LeNet no es la misma: la de d2l lleva sigmoides y promedios, y la nuestra, ReLU y máximos. Es justo la diferencia entre
 # 1998 y hoy, y son los mismos 61 706 parámetros. Las que dicen «sin correr» piden una GPU: en la máquina de dos núcleos de
-# [Rendimiento](rendimiento.md), una sola época de la ResNet-18 son más de veinte minutos. Quien la tenga puede llenar la
+# [Rendimiento](rendimiento.md), una sola época de la ResNet-18 son unos veinte minutos. Quien la tenga puede llenar la
 # tabla:
 #
 # ```console
