@@ -109,6 +109,10 @@ def test_the_callers_list_is_theirs():
     assert ilsvrc.results()
 
 
+def test_notes_write_decimals_with_a_point():
+    assert not [result.note for result in ilsvrc.results() if re.search(r"\d,\d", result.note)]
+
+
 @pytest.mark.parametrize("year", [2009, 2018, 0])
 def test_a_year_without_challenge(year):
     with pytest.raises(ValueError, match=f"de 2010 a 2017: no hay resultados de {year}"):

@@ -1,13 +1,19 @@
 """De cuaderno ejecutado a Markdown, y de SVG de matplotlib a figura de la página."""
 
+import base64
+import io
 import re
 
 import figures
 import jupytext
 import markdown
+import numpy as np
 import pytest
 import rendering
 from cache import Entry
+from PIL import Image
+
+from cnnhistory.data import cat
 
 EXTENSIONS = ["admonition", "attr_list", "pymdownx.details", "pymdownx.superfences", "tables"]
 PROVENANCE = {
@@ -188,12 +194,52 @@ def test_without_outputs_there_is_text_and_code():
 
 
 def test_equal_images_in_one_figure_do_not_share_an_identifier():
-    image = '<image xlink:href="data:image/png;base64,AA=" id="imagen1" width="2" height="2"/>'
+    image = '<image xlink:href="data:image/png;base64,AA==" id="imagen1" width="2" height="2"/>'
     svg = f'<svg viewBox="0 0 8 2"><g id="ejes">{image}{image}</g></svg>'
     html = figures.svg_figure(svg, "f0", "dos iguales", "")
-    assert html.count('base64,AA=" width="2"') == 2
+    assert html.count('base64,AA==" width="2"') == 2
     assert "imagen1" not in html
     assert html.count('id="f0-ejes"') == 1
+
+
+def png(pixels: np.ndarray) -> str:
+    """Una imagen como la guarda matplotlib: PNG con transparencia."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert("RGBA").save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def embedded(html: str) -> tuple[str, np.ndarray, int]:
+    """Formato, píxeles y bytes de la imagen de una figura."""
+    found = re.search(r"data:image/(\w+);base64,([^\"]+)", html)
+    assert found
+    raw = base64.b64decode(found[2], validate=True)
+    return found[1], np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"), float), len(raw)
+
+
+@pytest.mark.parametrize("wrap", ["svg", "png"])
+def test_heavy_images_travel_as_webp(wrap):
+    def drawn(image: str) -> str:
+        if wrap == "png":
+            return figures.png_figure(image, "alt", "")
+        svg = f'<svg viewBox="0 0 8 2"><image xlink:href="data:image/png;base64,{image}"/></svg>'
+        return figures.svg_figure(svg, "f0", "alt", "")
+
+    photo = cat().permute(1, 2, 0).numpy()[:200, :200]
+    kind, pixels, size = embedded(drawn(png(photo)))
+    assert kind == "webp"
+    assert size < len(png(photo)) / 6
+    assert np.abs(pixels - photo).mean() < 5  # de 255: a la vista, la misma
+
+    # Lo que no es una foto queda píxel por píxel.
+    flat = np.random.default_rng(0).integers(0, 2, (180, 180, 1), np.uint8).repeat(3, 2) * 200
+    kind, pixels, size = embedded(drawn(png(flat)))
+    assert kind == "webp"
+    assert size < figures.PHOTO
+    assert np.array_equal(pixels, flat)
+
+    small = png(photo[:8, :8])
+    assert f"data:image/png;base64,{small}" in drawn(small)
 
 
 def test_svg_follows_the_theme_and_does_not_leak_into_the_page():

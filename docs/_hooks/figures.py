@@ -2,14 +2,18 @@
 
 La tinta de ejes y textos (`INK` en `cnnhistory.plotting`) pasa a `currentColor`; los colores de las
 series no se tocan. Los identificadores llevan un prefijo para que dos figuras no se pisen, y las
-coordenadas se cortan en centésimas de punto, que nadie ve y pesan la mitad.
+coordenadas se cortan en centésimas de punto, que nadie ve y pesan la mitad. Las imágenes grandes
+pasan de PNG a WebP: una página con fotos pesaba más de un megabyte, y se lee en teléfonos.
 """
 
+import base64
 import functools
 import html
+import io
 import re
 
 import markdown
+from PIL import Image
 
 INK = re.compile(r"#5b6472", re.IGNORECASE)
 PROLOGUE = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.DOTALL)
@@ -19,6 +23,9 @@ IMAGE_ID = re.compile(r'(<image\b[^>]*?) id="[^"]*"')
 IDENTIFIER = re.compile(r'(\bid="|href="#|url\(#)')
 COORDINATES = re.compile(r'(\b(?:d|x|y|x1|y1|x2|y2|points)=")([^"]*)"')
 LONG_DECIMAL = re.compile(r"(\.\d\d)\d+")
+PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+HEAVY = 3000  # bytes de PNG desde los que vale la pena
+PHOTO = 6000  # bytes de WebP sin pérdida que solo pasan las fotos: esas, con pérdida
 FONT = re.compile(r"'DejaVu Sans'(?:, (?:'[^']*'|[\w-]+))*")
 
 
@@ -36,6 +43,7 @@ def svg_figure(svg: str, prefix: str, alt: str, caption: str) -> str:
     body = COORDINATES.sub(lambda m: f'{m[1]}{compact(m[2])}"', body)
     body = FONT.sub("var(--md-text-font-family, sans-serif)", body)
     body = INK.sub("currentColor", body)
+    body = PNG.sub(lambda m: lighter(m[1]), body)
     view = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+) [\d.]+"', opening[0])
     if view is None:
         raise ValueError("una figura SVG necesita viewBox para adaptarse al ancho de la página")
@@ -50,8 +58,30 @@ def svg_figure(svg: str, prefix: str, alt: str, caption: str) -> str:
 def png_figure(data: str, alt: str, caption: str) -> str:
     """Una figura PNG, incrustada para que la página no dependa de otro archivo."""
     data = "".join(data.split())
-    image = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
-    return figure(image, caption)
+    return figure(f'<img src="{lighter(data)}" alt="{html.escape(alt)}">', caption)
+
+
+def lighter(png: str) -> str:
+    """La dirección `data:` de una imagen PNG: tal cual si es pequeña, y si no, en WebP.
+
+    Los mapas y los dibujos quedan píxel por píxel como estaban; las fotos, a la vista, también.
+    """
+    original = base64.b64decode(png)
+    if len(original) < HEAVY:
+        return f"data:image/png;base64,{''.join(png.split())}"
+    image = Image.open(io.BytesIO(original))
+    if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+        image = image.convert("RGB")  # matplotlib guarda siempre la transparencia
+    smaller = _webp(image, lossless=True)
+    if len(smaller) > PHOTO:
+        smaller = _webp(image, lossless=False)
+    return f"data:image/webp;base64,{base64.b64encode(smaller).decode()}"
+
+
+def _webp(image: Image.Image, *, lossless: bool) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "WEBP", lossless=lossless, quality=90, exact=True)
+    return file.getvalue()
 
 
 def figure(content: str, caption: str) -> str:
