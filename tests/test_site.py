@@ -30,6 +30,14 @@ import cnnhistory
 from cnnhistory.models import CATALOG
 
 ROOT = Path(__file__).parents[1]
+# En el código, todo lo que lleva una misma clase se ve igual: a axe le basta un trozo de cada una.
+ONE_TOKEN_OF_EACH_KIND = r"""document.querySelectorAll(".highlight code").forEach(code => {
+    const seen = new Set();
+    code.innerHTML = code.innerHTML.replace(
+        /<span class="(\w+)">([^<]*)<\/span>/g,
+        (all, kind, text) => seen.has(kind) ? text : (seen.add(kind), all),
+    );
+})"""
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")  # 4.14.1
 DESKTOP = {"width": 1366, "height": 900}
 PHONE = {"width": 360, "height": 740}
@@ -302,6 +310,7 @@ def test_every_page_opens_clean_fits_and_is_accessible(
             page.wait_for_function(
                 "document.getAnimations().every(it => it.playState !== 'running')"
             )
+            page.evaluate(ONE_TOKEN_OF_EACH_KIND)
             page.evaluate(AXE)
             found = page.evaluate(f"axe.run({{resultTypes: ['violations'], ...{rules}}})")
             faults += [

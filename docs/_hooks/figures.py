@@ -70,7 +70,7 @@ def lighter(png: str) -> str:
     if len(original) < HEAVY:
         return f"data:image/png;base64,{''.join(png.split())}"
     image = Image.open(io.BytesIO(original))
-    if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         image = image.convert("RGB")  # matplotlib guarda siempre la transparencia
     smaller = _webp(image, lossless=True)
     if len(smaller) > PHOTO:

@@ -404,11 +404,14 @@ gains = {name: curve[-1] - curve[1] for name, curve in curves.items()}  # de 100
 assert gains["ocho medidas"] < 0.025
 assert gains["red: píxeles y capas"] > gains["ocho medidas"] + 0.015
 both = zip(curves["bordes orientados"], curves["red: píxeles y capas"], strict=True)
-assert all(abs(edges - net) < 0.05 for edges, net in both)
+behind = [edges - net for edges, net in both]
+assert behind[-1] < 0.03
+assert max(behind) < 0.1
 
 # %% [markdown]
-# Las ocho medidas se estancan: son pocas, y con más ejemplos no saldrá de ellas lo que no está. Las demás siguen subiendo. Y la red
-# va todo el tiempo cerca de los expertos, aunque tiene que inventarse sus características con los mismos ejemplos.
+# Las ocho medidas se estancan: son pocas, y con más ejemplos no saldrá de ellas lo que no está. Las demás siguen subiendo. Y la red,
+# que tiene que inventarse sus características con los mismos ejemplos, a veces empieza por detrás de los expertos, y con todos
+# los alcanza.
 #
 # Con nueve mil imágenes, el saber de los expertos y la red van a la par. ¿Y con más? En la lista de resultados que
 # enviaron a Fashion-MNIST, aprendidos con 60 000 imágenes, los histogramas de bordes con un buen clasificador llegan a
