@@ -352,7 +352,8 @@ def test_copy_buttons_copy_the_code_and_nothing_else(
             assert page.locator(".salida [data-clipboard-target]").count() == 0
             copied = []
             for block in page.locator(".language-python.highlight").all():
-                block.locator("[data-clipboard-target]").click()
+                # Sin esperar a que el botón deje de moverse: son miles, y cuesta más que pulsarlos.
+                block.locator("[data-clipboard-target]").click(force=True)
                 copied.append(page.evaluate("navigator.clipboard.readText()"))
                 compile(copied[-1], name, "exec")
             assert copied
