@@ -3,7 +3,7 @@
 La tinta de ejes y textos (`INK` en `cnnhistory.plotting`) pasa a `currentColor`; los colores de las
 series no se tocan. Los identificadores llevan un prefijo para que dos figuras no se pisen, y las
 coordenadas se cortan en centésimas de punto, que nadie ve y pesan la mitad. Las imágenes grandes
-pasan de PNG a WebP: una página con fotos pesaba más de un megabyte, y se lee en teléfonos.
+pasan de PNG a WebP: una página con fotos pasaba de 1 MB, y se lee en teléfonos.
 """
 
 import base64

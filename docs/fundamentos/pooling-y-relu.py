@@ -219,7 +219,7 @@ assert moves["máximo 2×2"] > 0.15  # tolera, no es invariante
 #
 # ### Ventanas que se pisan
 #
-# Si el paso es menor que el lado, las ventanas comparten píxeles: es el *pooling con solape* (*overlapping
+# Si el paso es menor que el lado, las ventanas comparten píxeles: es el *pooling con traslape* (*overlapping
 # pooling*). En la fila 3 1 4 1 5, con ventanas de 3 y paso 2, salen 4 y 5: el 4 del medio participa en las dos. El tamaño
 # sale de la misma cuenta que en la convolución, $\lfloor (n - k)/s \rfloor + 1$, con $k$ el lado y $s$ el paso. Para un
 # mapa de 55×55, ventanas de 3 y paso 2: $\lfloor 52/2 \rfloor + 1 = 27$. Es el de AlexNet, cuyos autores cuentan que
@@ -711,7 +711,7 @@ assert blurred < moves["máximo 2×2"] - 0.05
 # ## Para seguir { #seguir }
 #
 # - Las piezas ya están todas. La página siguiente las arma: [una CNN pequeña, capa por capa](cnn-pequena.py).
-# - El submuestreo que se entrenaba, en [LeNet-5](../arquitecturas/lenet-5.py); el pooling con solape, en
+# - El submuestreo que se entrenaba, en [LeNet-5](../arquitecturas/lenet-5.py); el pooling con traslape, en
 #   [AlexNet](../arquitecturas/alexnet.py).
 # - En la referencia: [`shape_table`](../api/inspection.md#cnnhistory.inspection.shape_table),
 #   [`train`](../api/training.md#cnnhistory.training.train) e

@@ -401,15 +401,15 @@ show(digit_rows)
 # %% [markdown]
 # ## Con las 60 000 { #grabada }
 #
-# Lo mismo con el conjunto entero tarda demasiado para una página, así que están grabadas la mejor receta y la más
-# simple:
+# Lo mismo con el conjunto entero tarda demasiado para una página, así que está grabado:
 #
 # <!-- generado: tabla-antes -->
 #
 # La receta de 2005 pasa de lo que el propio conjunto de datos informa para HOG con SVM, .926,[^tabla] y con cuatro épocas
 # ninguna de estas redes la alcanza. Con seis veces más imágenes acierta más que en la tabla de arriba, porque su
 # clasificador aprende. Sus características, no: con cien imágenes o con un millón son las mismas. En esa lista de resultados,
-# redes más grandes, entrenadas más tiempo y con imágenes aumentadas, pasan de .95 y llegan a .967. **Las características
+# redes más grandes, entrenadas más tiempo y con imágenes aumentadas, pasan de .95 y llegan a .967. Las palabras visuales quedan
+# entre los píxeles y HOG: se hicieron para fotos, y en 28 píxeles de lado caben pocos parches distintos. **Las características
 # hechas a mano acertaban. Lo que no podían era mejorar ellas.**
 #
 # Para repetir la corrida:

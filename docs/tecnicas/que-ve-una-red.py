@@ -631,7 +631,7 @@ some_least = inspection.embed(net, some, "").argmin(1)
 top = attribution.grad_cam(net, some, "features.4").amax((1, 2)).mean()
 bottom = attribution.grad_cam(net, some, "features.4", some_least).amax((1, 2)).mean()
 print(f"máximo medio del mapa: clase preferida {top:.3f}, la que menos {bottom:.3f}")
-assert top > 1.5 * bottom
+assert top > 1.2 * bottom
 
 # %% [markdown]
 # Por eso [`heatmaps`][cnnhistory.plotting.heatmaps] usa una sola escala para toda la figura.

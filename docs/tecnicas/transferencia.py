@@ -265,7 +265,7 @@ def from_scratch(seed, num_classes=5):
     return models.create("lenet5_modern", num_classes=num_classes, in_channels=1)
 
 
-def fit(net, photos, seed, lr=0.02, optimizer=make_optimizer, transform=normalize):
+def fit(net, photos, seed, lr=0.015, optimizer=make_optimizer, transform=normalize):
     """Da `STEPS` pasos con lotes de 25 y devuelve la misma red."""
     batches = data.Batches(photos, 25, shuffle=True, seed=seed, transform=transform)
     steps = list(islice(chain.from_iterable(repeat(batches)), STEPS))
@@ -305,8 +305,10 @@ for name in METHODS:
 
 assert mean["solo la cabeza", 5] - mean["desde cero", 5] > 8
 assert mean["ajuste fino", 5] - mean["desde cero", 5] > 2
-assert mean["desde cero", 100] - mean["solo la cabeza", 100] > 3
-assert mean["desde cero", 100] > mean["ajuste fino", 100] - 1
+ahead = {k: mean["solo la cabeza", k] - mean["desde cero", k] for k in COUNTS}
+assert ahead[100] < min(1, ahead[5] - 12)  # la ventaja de heredar se acaba
+assert mean["ajuste fino", 100] - mean["ajuste fino", 5] > 5
+assert abs(mean["ajuste fino", 100] - mean["desde cero", 100]) < 12
 for k in COUNTS:
     between = sorted((mean["solo la cabeza", k], mean["ajuste fino", k]))
     assert between[0] - 3 < mean["tasas distintas", k] < between[1] + 3
@@ -329,15 +331,19 @@ with plotting.style():
     figure.tight_layout()
 
 # %% [markdown]
-# Lee la figura por los extremos: el orden se invierte. **Cuantas menos fotos tienes, menos conviene mover.**
+# Lee la figura por los extremos: lo que separa a las de abajo de las de arriba se cierra. **Cuantas menos fotos tienes, menos conviene mover.**
 #
 # **Con cinco**, heredar gana por mucho, y lo mejor es no tocar más que la cabeza. Desde cero hay que descubrir, con veinticinco
 # imágenes, que un botín es un botín en cualquiera de 169 lugares. La red heredada ya lo sabe: se lo enseñaron miles de suéteres y
 # zapatillas. Y si se suelta toda, esas veinticinco imágenes alcanzan para estropear parte de lo que sabía.
 #
-# **Con cien**, la ventaja se acabó. Lo que la otra tienda sabía, cien fotos ya lo enseñan, y a tu medida. La que solo entrena
-# la cabeza apenas mejoró: 425 números no dan para más, y las características que heredó se hicieron para otras prendas. Es la
-# suma del juguete: lo que no distinguen, ninguna cabeza lo recupera.
+# **Con cien**, la ventaja de la cabeza se acabó. Lo que la otra tienda sabía, cien fotos ya lo enseñan, y a tu medida. 425
+# números no dan para más, y las características que heredó se hicieron para otras prendas. Es la suma del juguete: lo que no
+# distinguen, ninguna cabeza lo recupera.
+#
+# **¿Y quién gana con cien, el ajuste fino o desde cero?** Cambia `seed` y lo verás cambiar. Con unas redes heredadas el ajuste fino
+# queda varios puntos por debajo, y con otras, por encima: depende de lo que aprendió cada una en la otra tienda, no solo de
+# cuántas fotos tienes. Un solo preentrenamiento no alcanza para decirlo.
 #
 # **Las tasas distintas** quedan entre las dos, que es lo que son: las primeras capas casi congeladas, las últimas casi sueltas.
 #
@@ -554,11 +560,11 @@ for name, still in (("sin gradientes", careless_freeze), ("freeze", freeze)):
     print(f"{name:15} en las tuyas {on_target:.1f} · con la cabeza vieja, {after_bn[name][1]:.1f}")
 
 assert after_bn["freeze"][1] == known
-assert after_bn["sin gradientes"][1] < known - 1
+assert after_bn["sin gradientes"][1] != known
 
 # %% [markdown]
-# Con `freeze`, el mismo número hasta el último decimal. Sin él, lo «congelado» empeoró en unas clases que nadie tocó: si
-# dos tiendas comparten la red y cada una le pone su cabeza, la segunda acaba de estropear la de la primera. Que en tus clases
+# Con `freeze`, el mismo número hasta el último decimal. Sin él, lo «congelado» se movió en unas clases que nadie tocó, casi siempre a peor: si
+# dos tiendas comparten la red y cada una le pone su cabeza, la segunda acaba de cambiar la de la primera. Que en tus clases
 # salga parecido no es consuelo: sus promedios son ahora los de tus cincuenta fotos, y dependen de cómo se repartieron en lotes.
 #
 # ### La normalización de otro { #normalizacion }
@@ -628,9 +634,9 @@ assert order["antes"] < 40 < order["después"]
 # %%
 rush = {}
 for name, lr, warm in (
-    ("con calma", 0.02, False),
-    ("con prisa", 0.06, False),
-    ("con prisa, la cabeza primero", 0.06, True),
+    ("con calma", 0.015, False),
+    ("con prisa", 0.045, False),
+    ("con prisa, la cabeza primero", 0.045, True),
 ):
     found = []
     for each in seeds:
@@ -646,14 +652,15 @@ for name, lr, warm in (
     rush[name] = [statistics.mean(values) for values in zip(*found, strict=True)]
     print(f"{name:29} en las tuyas {rush[name][0]:.1f} · con la cabeza vieja {rush[name][1]:.1f}")
 
-assert rush["con calma"][1] - rush["con prisa"][1] > 5
-assert rush["con prisa, la cabeza primero"][1] - rush["con prisa"][1] > 2
+assert rush["con calma"][1] - rush["con prisa"][1] > 2
+assert rush["con prisa, la cabeza primero"][1] > rush["con prisa"][1] - 5
 assert rush["con prisa, la cabeza primero"][0] > rush["con prisa"][0] - 1
 
 # %% [markdown]
-# Con una tasa tres veces mayor, el ajuste borró buena parte de lo que la red sabía. Con la cabeza entrenada antes, durante otros
-# tantos pasos, la misma tasa hace menos daño: cuando lo demás se suelta, ya queda poco error que corregir. Baja la tasa al ajustar y,
-# si dudas, calienta primero la cabeza.
+# Con una tasa tres veces mayor, el ajuste borró parte de lo que la red sabía. ¿Y calentar antes la cabeza, durante otros tantos
+# pasos? En tus clases no empeora, y en las viejas unas veces salva mucho y otras nada: cambia la semilla y
+# míralo. Cuando lo demás se suelta queda menos error que corregir, pero la prisa sigue ahí. El remedio seguro es
+# el primero: baja la tasa al ajustar.
 #
 # ## Ejercicios
 #
@@ -703,11 +710,12 @@ for name, value in (
 ):
     print(f"{name:31} {value:.1f}")
 assert statistics.mean(patient) < mean["solo la cabeza", 10] - 2
-assert statistics.mean(augmented) > mean["ajuste fino", 10] + 2
+assert statistics.mean(augmented) > mean["desde cero", 10] + 6
+assert statistics.mean(augmented) > mean["ajuste fino", 10] - 3
 
 # %% [markdown] tags=["solucion"]
-# No le faltaba tiempo. Le faltaba saber que las cosas se mueven, y eso se le puede enseñar sin heredar nada: mover las fotos
-# le ganó al ajuste fino. Antes de buscar una red ajena, pregúntate si lo que esa red sabe no se lo puedes decir tú a la tuya.
+# No le faltaba tiempo. Le faltaba saber que las cosas se mueven, y eso se le puede enseñar sin heredar nada: moviendo las fotos,
+# alcanza o pasa al ajuste fino. Antes de buscar una red ajena, pregúntate si lo que esa red sabe no se lo puedes decir tú a la tuya.
 
 # %% [markdown]
 # **4. Inventar.** Entonces, ¿heredar y mover? Mídelo con `inherit` y con `inherit_frozen`, y di qué harías tú con diez fotos por clase.
@@ -721,11 +729,14 @@ for each in seeds:
 for name, values in both.items():
     print(f"{name}, moviendo: {statistics.mean(values):.1f} (sin mover, {mean[name, 10]:.1f})")
 assert statistics.mean(both["ajuste fino"]) > mean["ajuste fino", 10] + 2
-assert statistics.mean(both["ajuste fino"]) < statistics.mean(augmented) + 5
+still = mean["ajuste fino", 10] - mean["desde cero", 10]
+moving = statistics.mean(both["ajuste fino"]) - statistics.mean(augmented)
+print(f"lo que da heredar: {still:+.1f} con las fotos quietas, {moving:+.1f} moviéndolas")
+assert moving < still
 
 # %% [markdown] tags=["solucion"]
-# Mover les sirve a todas, y con las fotos en movimiento heredar ya no da ventaja: lo que la otra tienda sabía era, sobre todo,
-# que las prendas se mueven. Una red que aprendió de un millón de fotos sabe cosas que no se enseñan moviendo diez; para saber si te
+# Mover le sirve a la que ajusta todo, y con las fotos en movimiento heredar da menos ventaja: buena parte de lo que la otra tienda
+# sabía era que las prendas se mueven. Una red que aprendió de un millón de fotos sabe cosas que no se enseñan moviendo diez; para saber si te
 # hacen falta, mide las dos juntas y por separado, como aquí.
 
 # %% [markdown]
