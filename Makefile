@@ -43,7 +43,7 @@ lint: setup ## Estilo, documentación, tipos, esquemas, ortografía y tipografí
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN)/python tests/prose.py
 
-bench: setup ## Mide el bucle contra el de d2l, la aumentación y SIFT; la última línea es JSON
+bench: setup ## Mide el bucle contra el de d2l, la aumentación, SIFT y Grad-CAM; la última línea es JSON
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m pip install --quiet --no-deps d2l==1.0.3
 	$(BIN)/python tests/bench.py

@@ -369,7 +369,7 @@ def recipes(seed: int = 0) -> dict[str, Pipeline]:
     root = FunctionTransformer(np.sqrt)  # entre histogramas, la distancia de Hellinger
     words = BagOfVisualWords(256, levels=2, random_state=seed)
     reduce = PCA(200, svd_solver="covariance_eigh")  # una SVM con núcleo cuesta según lo que mide
-    # Con signo: acertó más en prendas apartadas del entrenamiento, no en las de prueba.
+    # Con signo: se eligió con prendas apartadas del entrenamiento, sin mirar las de prueba.
     hog = HOG(signed=True)
     return {
         "píxeles + vecino más cercano": make_pipeline(Pixels(), KNeighborsClassifier(1)),
@@ -411,7 +411,20 @@ def measure(name: str, pipeline: Pipeline, train: Dataset, test: Dataset) -> Mea
 
     Returns:
         La medida.
+
+    Raises:
+        ValueError: Si en las imágenes hay una sola clase, o son menos de las que pide la receta.
     """
+    if len(train.labels.unique()) < 2:
+        raise ValueError(
+            f"las {len(train)} imágenes para ajustar son de una sola clase: hacen falta dos o más"
+        )
+    for step in pipeline.named_steps.values():
+        if isinstance(step, PCA) and len(train) < (step.n_components or 0):
+            raise ValueError(
+                f"«{name}» resume con PCA en {step.n_components} números y solo hay {len(train)} "
+                "imágenes para ajustar: dale más, o baja n_components"
+            )
     start = time.process_time()
     pipeline.fit(train.images.numpy(), train.labels.numpy())
     middle = time.process_time()

@@ -236,7 +236,11 @@ def main() -> None:
                 "batch_size": BATCH_SIZE,
                 "bf16": bf16,
                 "machine": race.machine("cpu"),
-                "versions": race.versions() | {"d2l": importlib.metadata.version("d2l")},
+                "versions": race.versions()
+                | {
+                    name: importlib.metadata.version(name)
+                    for name in ("d2l", "captum", "numpy", "opencv-python-headless")
+                },
                 "date": datetime.date.today().isoformat(),
             },
             ensure_ascii=False,

@@ -76,13 +76,17 @@ def sources() -> list[Path]:
     """Los archivos con prosa: páginas, paquete, capa de construcción y documentos sueltos."""
     found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.py")]
     found += (ROOT / "cnnhistory").rglob("*.py")
+    # El glosario y las notas de las tablas se publican: también son prosa.
+    found += [*(ROOT / "docs").rglob("*.toml"), *(ROOT / "docs/historia").glob("*.csv")]
+    found += (ROOT / "cnnhistory/_data").glob("*.csv")
     return sorted(path for path in found if path.relative_to(ROOT).as_posix() not in SKIPPED)
 
 
 def prose(path: Path) -> Iterator[Line]:
     """Los trozos de prosa de un archivo, con su línea y sin lo que no es prosa."""
     text = path.read_text(encoding="utf-8")
-    raw = _from_markdown(text) if path.suffix == ".md" else _from_python(text)
+    readers = {".md": _from_markdown, ".py": _from_python}
+    raw = readers.get(path.suffix, _from_table)(text)
     for number, piece in raw:
         yield number, _NOT_PROSE.sub("·", piece)
 
@@ -151,6 +155,14 @@ def _paragraphs(lines: Iterable[Line], marks: re.Pattern[str]) -> Iterator[Line]
         yield first, joined
 
 
+def _from_table(text: str) -> Iterator[Line]:
+    """Lo que una tabla o el glosario dicen entre comillas, si es una frase en español."""
+    for number, line in enumerate(text.split("\n"), 1):
+        for said in re.findall(r'"([^"]+)"', line):
+            if SPANISH.search(said) and " " in said:
+                yield number, said
+
+
 def _from_python(text: str) -> Iterator[Line]:
     """Las celdas de prosa de un tutorial, los comentarios, las docstrings y los mensajes."""
     lines = text.split("\n")
@@ -159,7 +171,9 @@ def _from_python(text: str) -> Iterator[Line]:
         if line.startswith("# %%"):
             in_prose = "[markdown]" in line
             for label in ("alt", "caption"):
-                yield from ((index + 1, said) for said in re.findall(f'{label}="([^"]*)"', line))
+                yield from (
+                    (index + 1, said) for said in re.findall(rf'{label}=\[?"([^"]*)"', line)
+                )
         elif in_prose and line.startswith("#"):
             cells[index] = line[2:]
     yield from _from_markdown("\n".join(cells))

@@ -256,6 +256,16 @@ def test_every_recipe_learns_and_says_what_it_cost(fashion):
         assert min(measured.fit_seconds, measured.predict_seconds) > 0
 
 
+def test_too_few_images_or_classes_are_said_before_describing_them(fashion):
+    train, test = fashion
+    recipe = classic.recipes()["HOG + SVM RBF"]
+    alone = train[train.labels == train.labels[0]]
+    with pytest.raises(ValueError, match="de una sola clase: hacen falta dos"):
+        classic.measure("HOG", recipe, alone, test)
+    with pytest.raises(ValueError, match="en 200 números y solo hay 150 imágenes"):
+        classic.measure("HOG", recipe, train[:150], test)
+
+
 @pytest.mark.parametrize("transformer", [Pixels(), HOG(), DenseSIFT()])
 @pytest.mark.parametrize(
     ("wrong", "said"),
@@ -340,7 +350,7 @@ def test_the_recorded_run_says_how_it_was_made(recorded):
 
 def test_hog_reaches_what_the_data_set_reports(recorded):
     scores = {row["name"]: row["accuracy"] for row in recorded["rows"]}
-    assert scores["HOG + SVM RBF"] >= 0.926
+    assert scores["HOG + SVM lineal"] < 0.926 <= scores["HOG + SVM RBF"]
     recorded_nets = race.standings(race.load(standings.FOLDER))
     ours = [row.top1 for row in recorded_nets if row.name in classics.NETWORKS]
     assert len(ours) == len(classics.NETWORKS)

@@ -478,7 +478,7 @@ def test_every_citation_exists_in_the_bibliography():
     entries = [text for text in paragraphs if "{ #" in text]
     assert len(entries) == len(anchors)
     for entry in entries:
-        assert re.search(r"\(\d{4}\)\. \*.+\*\{ lang=en \}", entry), entry
+        assert len(re.findall(r"\(\d{4}\)\. \*.+?\*\{ lang=en \}", entry)) == 1, entry
         assert "](https://" in entry, entry
 
 

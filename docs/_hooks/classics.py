@@ -51,6 +51,7 @@ def table(src_uri: str) -> str:
         f"prueba y semilla {log['seed']}; segundos de procesador en {escape(log['machine'])}, el "
         f"{escape(log['date'])}; {escape(versions)}. [El registro](antes-de-imagenet.json) tiene "
         "todo. Redes: las de [la carrera justa](../resultados/carrera-justa.py), con sus cuatro "
-        "épocas y sus tres semillas; segundos de reloj de entrenarlas, en la misma clase de máquina, y cuatro "
+        f"épocas, sus tres semillas y {thousands(log['train'] * 9 // 10)} imágenes, porque la décima "
+        "parte se aparta para validar; segundos de reloj de entrenarlas, en la misma clase de máquina, y cuatro "
         "bytes por parámetro."
     )

@@ -264,4 +264,5 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "despues-tabla": history.backbone_table,
     "glosario": lambda src_uri: glossary.page(),
     **{f"ficha {name}": partial(cards.ficha, name) for name in CATALOG},
+    **{f"grabada {name}": partial(standings.recorded, name) for name in standings.names()},
 }

@@ -202,8 +202,8 @@ def backbone_chart(src_uri: str) -> str:
     return (
         f'<figure class="ilsvrc carrera" data-search-exclude=""><svg viewBox="0 0 {width:g} '
         f'{bottom + 6:g}" role="img" aria-label="{label}.">{"".join(shapes)}</svg>'
-        "<figcaption>Qué red de clasificar hay debajo de cada trabajo. Ninguno de ellos clasifica "
-        "objetos.</figcaption></figure>"
+        "<figcaption>Qué red de clasificar hay debajo de cada trabajo. Ninguno se queda en decir qué hay "
+        "en la foto.</figcaption></figure>"
     )
 
 

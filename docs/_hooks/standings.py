@@ -38,7 +38,7 @@ def table(src_uri: str) -> str:
         '<div class="ilsvrc-tabla" role="region" tabindex="0" aria-label="Tabla de la carrera" '
         'data-search-exclude><table class="cifras redes">'
         "<caption>Acierto en las 10\u202f000 imágenes de prueba: media y desviación estándar entre "
-        "semillas. Segundos de entrenamiento, en media</caption>"
+        "semillas. Segundos de entrenamiento, en promedio</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -157,4 +157,34 @@ def conditions(src_uri: str) -> str:
         f"{seeds[0]} a {seeds[-1]}, {recipe['epochs']} épocas, lotes de {recipe['batch_size']}, "
         f"decaimiento {recipe['weight_decay']:g}. Máquina: {escape(', '.join(machines))}, con otros "
         f"trabajos en el otro núcleo. Versiones: {escape(versions)}. Fecha: {', '.join(dates)}."
+    )
+
+
+@cache
+def _recorded() -> dict[str, tuple[race.Standing, race.Run]]:
+    """Por red, su resumen y una de sus corridas: las de la carrera y, si no corrió, las completas."""
+    full = FOLDER.with_name("completas")
+    found = {}
+    for folder in (full, FOLDER):
+        runs = race.load(folder)
+        for row in race.standings(runs):
+            found[row.name] = row, next(run for run in runs if run.recipe["name"] == row.name)
+    return found
+
+
+def names() -> list[str]:
+    """Las redes con corridas grabadas."""
+    return sorted(_recorded())
+
+
+def recorded(name: str, src_uri: str) -> str:
+    """Lo que una red consiguió con el conjunto entero, al lado de lo que se entrena en su página."""
+    row, run = _recorded()[name]
+    part = "resultado" if (FOLDER / f"{name}-0.json").exists() else "completas"
+    deviation = charts.number(100 * row.deviation)
+    return (
+        f"> **Grabado con el conjunto entero**, `{name}`: {charts.number(100 * row.top1)} ± "
+        f"{deviation}\u00a0% de acierto en las 10\u202f000 de prueba. Son {row.runs} semillas y "
+        f"{run.recipe['epochs']} épocas, en {escape(run.machine)}, el {escape(run.date)}; la receta y los "
+        f"registros están en [La carrera justa](../resultados/carrera-justa.py#{part})."
     )

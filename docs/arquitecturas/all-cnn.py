@@ -348,6 +348,8 @@ print(f"{history[-1].images_per_second:.0f} imágenes por segundo")
 # Nueve convoluciones seguidas, sin normalización por lotes, que es de unos meses después, y sin densas que atajen: las primeras vueltas se
 # van en arrancar. El artículo entrenaba 350 épocas. En la [carrera justa](../resultados/carrera-justa.py), con seis veces más imágenes y una época
 # más, es de las que menos parámetros usan, y están sus registros con tres semillas.
+#
+# <!-- generado: grabada allcnn_mini -->
 
 # %% alt="Matriz de confusión de la All-CNN mini. La diagonal es oscura en pantalón, bolso, sandalia y botín. Camisa es la fila más repartida: va a camiseta, suéter, abrigo y vestido." caption="De cada clase verdadera (fila), qué dijo la All-CNN mini (columna), en %."
 with torch.inference_mode():
@@ -488,9 +490,9 @@ for kind, results in runs.items():
     )
 
 # %% [markdown]
-# Compara lo que separa a las medias con lo que va de la peor a la mejor semilla de cada red: es parecido. Con doce entrenamientos de
-# segundos, **las cuatro no se distinguen con seguridad**: con otras semillas el orden cambia, y alguna se queda atascada. Es menos de lo que uno querría, y ya dice algo: sin un solo pooling
-# se aprende tan bien como con él. All-CNN tiene los mismos pesos que *ConvPool* y hace la mitad de
+# Mira las semillas de cada red antes que las medias. Con tres por red **no alcanza para ordenarlas**: son tres entrenamientos de
+# segundos. Lo que sí se ve es que, sin un solo pooling, All-CNN aprende, y se queda a pocos puntos de la que lo conserva con sus mismas
+# convoluciones. All-CNN tiene los mismos pesos que *ConvPool* y hace la mitad de
 # las operaciones; contra la base, en cambio, lleva casi el doble de pesos, y por eso esa comparación no vale.
 #
 # ¿Y las diferencias del artículo, que son de décimas? Cada error se midió en 10 000 fotos, y eso solo ya tiene un error estándar:

@@ -309,6 +309,14 @@ plotting.curves(histories["LeNet-5 con BN"], "LeNet-5 con BN")
 
 # %% [markdown]
 # Con la misma tasa, la normalizada llega más lejos: al acabar las dos vueltas, su pérdida de validación es menor.
+#
+# <!-- generado: grabada lenet5_bn -->
+#
+# <!-- generado: grabada lenet5_modern -->
+#
+# Ojo: la segunda de esas cifras es de la carrera, con menos épocas; a igual número, en
+# [Las redes completas](../resultados/carrera-justa.py#completas), la ventaja de BN se queda en décimas.
+#
 # ¿En qué se equivoca?
 
 # %% alt="Matriz de confusión de diez por diez. La diagonal domina; la camisa es la fila peor, repartida entre camiseta, suéter y abrigo." caption="De cada clase verdadera (fila), qué dijo la LeNet-5 con BN (columna), en %."

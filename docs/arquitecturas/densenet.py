@@ -95,7 +95,7 @@ assert torch.equal(y[:, :3], x)  # la entrada sigue ahí, intacta
 # %% [markdown]
 # La última línea es toda la idea: los tres canales de la entrada están en la salida, idénticos. Como cada capa
 # puede leer todo lo anterior, no necesita copiarlo, y le basta con aportar **poco**. Por eso las capas de DenseNet
-# son tan delgadas: 32 canales en las de ImageNet, donde una ResNet tiene hasta 2048.
+# son tan delgadas: 32 canales en la DenseNet-121, donde una ResNet tiene hasta 2048.
 #
 # ### Las transiciones { #transiciones }
 #
@@ -377,6 +377,8 @@ plotting.confusion_matrix(test.labels, predictions, test.classes)
 print(f"{history[-1].images_per_second:.0f} imágenes por segundo")
 
 # %% [markdown]
+# <!-- generado: grabada densenet_mini -->
+#
 # ¿Y con más tiempo? En la carrera grabada, con las 60 000 imágenes, cuatro épocas y tres semillas, la
 # [DenseNet mini](../resultados/carrera-justa.py#resultado) empata con la ResNet mini en acierto, y lo hace
 # con bastantes menos parámetros. Es la promesa del artículo, en pequeño. La otra mitad de la cuenta está en

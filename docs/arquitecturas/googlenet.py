@@ -273,7 +273,7 @@ assert small_table[-5].output_shape == (1024, 3, 3)
 # El tercer bloque de la tabla tiene 208 filtros de 3×3 y no 200. ¿Por qué? El artículo no lo explica, y admite
 # que la forma exacta influye poco. Mira qué parte de cada bloque se lleva cada rama.
 
-# %% tags=["oculto"] alt="Nueve barras apiladas, de 3a a 5b. En todas, la parte mayor es la de la rama de 3×3, de un 38 a un 55 %; la de 1×1 baja de un 38 % en 4a a un 21 % en 4d y vuelve a subir; la de 5×5 y la del pooling se quedan entre el 9 y el 20 %." caption="Qué parte de los canales que salen de cada bloque pone cada rama."
+# %% tags=["oculto"] alt="Nueve barras apiladas, de 3a a 5b. En todas la parte mayor es la de la rama de 3×3, de un 38 a un 55 %, salvo en 5b, donde empata con la de 1×1; la de 1×1 baja de un 38 % en 4a a un 21 % en 4d y vuelve a subir; la de 5×5 y la del pooling se quedan entre el 9 y el 20 %." caption="Qué parte de los canales que salen de cada bloque pone cada rama."
 import matplotlib.pyplot as plt
 
 shares = torch.tensor([(a, b, c, d) for a, (_, b), (_, c), d in INCEPTION.values()]).double()
@@ -497,7 +497,9 @@ plotting.confusion_matrix(test.labels, said, test.classes)
 # Con todas las imágenes y cuatro vueltas llega bastante más lejos: el resultado grabado, con tres semillas, su
 # receta y su máquina, está en [La carrera justa](../resultados/carrera-justa.py). Allí GoogLeNet mini y la
 # LeNet-5 moderna quedan tan cerca que la semilla decide. En fotos de mil clases no hay empate posible; en prendas
-# de 28×28, catorce años de historia no se ven.
+# de 28×28, dieciséis años de historia casi no se ven.
+#
+# <!-- generado: grabada googlenet_mini -->
 
 # %% [markdown]
 # ## Lo que aprendió: a qué ramas escucha { #aprendio }
@@ -505,7 +507,7 @@ plotting.confusion_matrix(test.labels, said, test.classes)
 # La promesa era que el entrenamiento decide. ¿Y qué decidió? Apaguemos las ramas una a una, poniendo a cero su
 # salida, y veamos cuánto acierto se pierde en validación.
 
-# %% alt="Tabla de colores de cuatro filas, los bloques, por cuatro columnas, las ramas. Cada casilla dice cuántos puntos de acierto se pierden al apagar esa rama; unas pocas casillas son oscuras, con pérdidas de decenas de puntos, y otras son casi cero." caption="Puntos de acierto que se pierden en validación al apagar una rama (columna) de un bloque (fila), sin volver a entrenar."
+# %% alt="Tabla de colores de cuatro filas, los bloques, por cuatro columnas, las ramas. Cada casilla dice cuántos puntos de acierto se pierden al apagar esa rama; unas pocas casillas son algo más intensas, con pérdidas de una o dos decenas de puntos, y otras son casi cero." caption="Puntos de acierto que se pierden en validación al apagar una rama (columna) de un bloque (fila), sin volver a entrenar."
 blocks = [module for module in mini.modules() if isinstance(module, Inception)]
 whole = training.evaluate(mini, val_batches).top1
 lost = torch.zeros(4, 4)
@@ -700,6 +702,9 @@ assert reach["He"][1] < reach["Glorot"][1]
 
 # %% [markdown]
 # ## Errores comunes { #errores }
+#
+# El más copiado ya lo viste con su antes y su después: [la 5×5 que es 3×3](#torchvision). Cuesta 380 928 pesos que nunca
+# estuvieron, y una rama que ve lo mismo que su vecina. Van otros tres.
 #
 # ### Contar el sesgo $k^2$ veces { #sesgo }
 #

@@ -388,6 +388,8 @@ assert 3.5 < smaller < 4
 # En [la carrera justa](../resultados/carrera-justa.py#resultado), con Fashion-MNIST completo, NiN mini tampoco
 # alcanza a la AlexNet mini ni a la LeNet-5 moderna. Tiene casi cuatro veces menos parámetros que la primera y un poco más que la
 # segunda. El progreso, otra vez, no es cronológico: lo que NiN dejó no fue un récord sino dos piezas.
+#
+# <!-- generado: grabada nin_mini -->
 
 # %% [markdown]
 # ## Lo que aprendió: dónde está cada clase { #aprendio }

@@ -394,6 +394,9 @@ assert scores.top1 > 0.78
 # %% tags=["tiempos"]
 print(f"{history[-1].images_per_second:.0f} imágenes por segundo")
 
+# %% alt="Dos gráficas de la ResNet mini en dos épocas. La pérdida de entrenamiento y la de validación bajan, y el acierto en validación sube." caption="La ResNet mini, época por época."
+plotting.curves(history, "ResNet mini")
+
 # %% alt="Matriz de confusión de diez prendas. La diagonal domina; la fila de la camisa reparte sus errores entre camiseta, suéter y abrigo, y las prendas de calzado se confunden entre sí." caption="Lo que dijo la ResNet mini, en porcentaje de cada clase verdadera."
 resnet_mini.eval()
 with torch.inference_mode():
@@ -407,6 +410,8 @@ print("la que peor reconoce:", test.classes[int(right.argmin())])
 # %% [markdown]
 # Eso es con el subconjunto que cabe en esta página. La misma red con las 60 000 imágenes, cuatro épocas y tres
 # semillas está en [la carrera justa](../resultados/carrera-justa.py), al lado de todas las demás.
+#
+# <!-- generado: grabada resnet_mini -->
 
 # %% [markdown]
 # ## El experimento: las planas se degradan { #experimento }
@@ -519,7 +524,7 @@ depths = {
 for name, norms in depths.items():
     print(f"{name:<30} del último bloque al primero, el gradiente × {norms[0]:.3g}")
 
-# %% alt="Tres líneas en escala logarítmica contra el número de bloque, del 1 al 18. Sin normalización, el gradiente cae muchísimos órdenes de magnitud hacia el primer bloque. En la plana con normalización crece hacia el primero unas decenas de veces. En la residual crece mucho menos." caption="Norma del gradiente a la entrada de cada bloque al nacer, relativa a la del último bloque. Sin normalización se desvanece; con ella, en la red plana, crece hacia las primeras capas."
+# %% alt="Tres líneas en escala logarítmica contra el número de bloque, del 1 al 18. Sin normalización, el gradiente cae muchísimos órdenes de magnitud hacia el primer bloque. En la plana con normalización crece hacia el primero del orden de cien veces. En la residual crece mucho menos." caption="Norma del gradiente a la entrada de cada bloque al nacer, relativa a la del último bloque. Sin normalización se desvanece; con ella, en la red plana, crece hacia las primeras capas."
 with plotting.style():
     figure, axis = plt.subplots(figsize=(6.0, 3.0))
     for (name, norms), marker, color in zip(depths.items(), "^so", plotting.PALETTE, strict=False):

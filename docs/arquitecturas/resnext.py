@@ -379,6 +379,9 @@ assert 1 / 3 < card.parameters / parent.parameters < 0.4
 # %% tags=["tiempos"]
 print(f"{history[-1].images_per_second:.0f} imágenes por segundo")
 
+# %% alt="Dos gráficas de la ResNeXt mini en dos épocas. La pérdida de entrenamiento y la de validación bajan, y el acierto en validación sube." caption="La ResNeXt mini, época por época."
+plotting.curves(history, "ResNeXt mini")
+
 # %% alt="Matriz de confusión de diez prendas. La diagonal domina; los errores se concentran entre camisa, camiseta, suéter y abrigo, y entre los calzados." caption="Lo que dijo la ResNeXt mini, en porcentaje de cada clase verdadera."
 resnext_mini.eval()
 with torch.inference_mode():
@@ -388,6 +391,8 @@ plotting.confusion_matrix(test.labels, said, test.classes)
 # %% [markdown]
 # Casi el mismo cálculo que la ResNet mini con poco más de un tercio de los parámetros. La carrera completa, con las 60 000 imágenes y
 # tres semillas, está en [la carrera justa](../resultados/carrera-justa.py).
+#
+# <!-- generado: grabada resnext_mini -->
 
 # %% [markdown]
 # ## El experimento: caminos contra ancho { #experimento }

@@ -237,7 +237,7 @@ import warnings
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # timm: no hay barra que dibujar
 
-import timm
+import timm  # no viene con el paquete: pip install timm
 
 from cnnhistory import weights
 
@@ -345,6 +345,8 @@ plotting.image_grid(test.images[mistakes], titles, columns=5, size=1.4)
 # 60 000 imágenes y tres semillas: **no se nota**. SENet mini y ResNet mini empatan, dentro de lo que cambia
 # cada una de una semilla a otra. En ImageNet, con mil clases y cientos de canales por bloque, hay más que
 # elegir. Con diez prendas y 64 canales, poco. No por eso las compuertas están quietas.
+#
+# <!-- generado: grabada senet_mini -->
 
 # %% [markdown]
 # ## Lo que aprendió: qué hacen las compuertas { #aprendio }
@@ -474,6 +476,8 @@ assert swapped["su imagen"].loss < swapped["medios"].loss < swapped["otra imagen
 assert swapped["otra imagen"].loss < swapped["uno"].loss
 assert swapped["uno"].top1 < swapped["su imagen"].top1 - 0.03
 assert swapped["medios"].top1 > swapped["su imagen"].top1 - 0.08
+lost = {name: metrics.loss - swapped["su imagen"].loss for name, metrics in swapped.items()}
+assert lost["medios"] < 0.5 * lost["uno"]  # la mayor parte es un volumen fijo
 
 # %% [markdown]
 # Léelo de abajo arriba:
@@ -481,7 +485,7 @@ assert swapped["medios"].top1 > swapped["su imagen"].top1 - 0.08
 # - **Uno** rompe la red. No prueba que las compuertas sean sabias: prueba que la red contaba con su medio
 #   volumen.
 # - **Otra imagen** cuesta: los factores llevan información de la foto, y la de otra estorba.
-# - **Medios** pierde poco, un par de puntos. La mayor parte de lo que hacen aquí las compuertas es un volumen fijo por
+# - **Medios** pierde poco. La mayor parte de lo que hacen aquí las compuertas es un volumen fijo por
 #   canal.
 # - Lo que depende de la imagen es el último peldaño. Existe, se mide, y es pequeño. Es coherente con el
 #   empate de la carrera.

@@ -449,6 +449,8 @@ for name, past in {"VGG mini": history, "LeNet-5 moderna": lenet_history}.items(
 # [carrera justa](../resultados/carrera-justa.py), con seis veces más imágenes y una época más, ya la adelanta: ahí están
 # sus registros, con tres semillas.
 #
+# <!-- generado: grabada vgg_mini -->
+#
 # Sus autores tuvieron el mismo problema, agrandado. Las redes más hondas no arrancaban con pesos al azar, así que primero
 # entrenaron la de 11 capas y la usaron para dar los primeros valores a las demás. Después de enviar el artículo vieron que
 # no hacía falta: bastaba con sortear los pesos a la escala que

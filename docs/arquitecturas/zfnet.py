@@ -8,7 +8,7 @@
 # AlexNet miraba sus fotos así: una vez cada cuatro píxeles. Ganó ImageNet, y nadie se dio cuenta. El error no
 # estaba en la pérdida, ni en las curvas, ni en el código. **¿Cómo encuentras un defecto que no da ningún
 # mensaje?** Mirando adentro. En 2013 dos personas construyeron con qué mirar, vieron el defecto y lo
-# corrigieron cambiando dos números. Esta página repite las tres cosas: mirar, diagnosticar y cambiar. Y mide
+# corrigieron cambiando el principio de la red. Esta página repite las tres cosas: mirar, diagnosticar y cambiar. Y mide
 # cuánto se nota con pocos datos.
 #
 # <!-- generado: ficha zfnet -->
@@ -169,7 +169,7 @@ assert multiplications[1] < 2 * multiplications[0]
 # Los dos cambios van juntos. El filtro chico *paga* el paso corto.
 
 # %% [markdown]
-# ## El código: AlexNet con dos números cambiados { #codigo }
+# ## El código: AlexNet con otro comienzo { #codigo }
 #
 # Lo que se muestra es el archivo del paquete. La normalización es la
 # [de AlexNet](alexnet.py#lrn), que ya conoces.
@@ -219,7 +219,7 @@ with torch.device("meta"):  # solo formas: ni memoria ni cálculo
 table = inspection.shape_table(zfnet, (3, 224, 224))
 table
 
-# %% alt="ZFNet dibujada como bloques apilados, de la foto de 224×224 arriba a las mil clases abajo. Los mapas se estrechan de 110 a 55, de 26 a 13 y de 13 a 6, mientras los canales crecen de 3 a 384; después siguen dos capas densas de 4096 y la salida. El corchete de lo que ve una posición crece de 7 píxeles a 171 en el último mapa." caption="El viaje de una foto por ZFNet, a escala. Compáralo con el de AlexNet: el primer mapa es el doble de ancho."
+# %% alt="ZFNet dibujada como bloques apilados, de la foto de 224×224 arriba a las mil clases abajo. Los mapas se estrechan de 110 a 55, de 26 a 13 y de 13 a 6, mientras los canales crecen de 3 a 384; después siguen dos capas densas de 4096 y la salida. El corchete de lo que ve una posición crece de 7 píxeles a 171 en el último mapa." caption="El viaje de una foto por ZFNet, a escala. Compáralo con el de AlexNet: el primer mapa tiene el doble de lado."
 plotting.data_flow(table, (3, 224, 224))
 
 # %% [markdown]
@@ -358,6 +358,8 @@ plotting.confusion_matrix(test.labels, said, test.classes)
 # [la carrera justa](../resultados/carrera-justa.py#resultado), con tres semillas. En esa tabla queda por delante de la AlexNet
 # mini y de la LeNet-5 moderna. No se lo atribuyas solo a su primera capa: tampoco va partida en torres, y su dropout es más
 # suave. Para saber cuánto pone cada cosa hay que cambiar una sola, y es lo que haremos en [el experimento](#experimento).
+#
+# <!-- generado: grabada zfnet_mini -->
 
 # %% [markdown]
 # ## Lo que aprendió: de los bordes a las cosas { #aprendio }

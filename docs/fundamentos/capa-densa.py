@@ -269,7 +269,7 @@ assert gap < 0 < legs
 # !!! note "Con MNIST"
 #
 #     El código es el mismo: `load("MNIST")` lo descarga con torchvision la primera vez. Aquí no se ejecuta porque esta
-#     página se construye sin conexión. Agrega `"MNIST"` al bucle y compara con 0.93 y 0.98.
+#     página se construye sin conexión. Agrega `("MNIST", 1)` al bucle y compara con 0.93 y 0.98.
 
 
 # %%
@@ -505,8 +505,8 @@ assert F.cross_entropy(torch.zeros(4, 10), torch.arange(4)).item() > 0
 # %% [markdown]
 # ### Entrenar sin barajar
 #
-# Los ejemplos llegan ordenados por clase. La red ve mil camisetas seguidas, luego mil pantalones… y cada clase borra la anterior:
-# al final solo sabe decir lo último que vio.
+# Los ejemplos llegan ordenados por clase. La red ve novecientas camisetas seguidas, luego novecientos pantalones… y cada
+# clase va borrando las anteriores.
 
 # %%
 ordered = train_set[train_set.labels.argsort(stable=True)]

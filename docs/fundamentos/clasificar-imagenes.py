@@ -410,14 +410,13 @@ assert max(behind) < 0.1
 
 # %% [markdown]
 # Las ocho medidas se estancan: son pocas, y con más ejemplos no saldrá de ellas lo que no está. Las demás siguen subiendo. Y la red,
-# que tiene que inventarse sus características con los mismos ejemplos, a veces empieza por detrás de los expertos, y con todos
-# los alcanza.
+# que tiene que inventarse sus características con los mismos ejemplos, no queda nunca lejos de los expertos.
 #
 # Con nueve mil imágenes, el saber de los expertos y la red van a la par. ¿Y con más? En la lista de resultados que
 # enviaron a Fashion-MNIST, aprendidos con 60 000 imágenes, los histogramas de bordes con un buen clasificador llegan a
-# 0.926, y una red de dos convoluciones, a 0.925: siguen a la par. Pero ahí se quedan los bordes, mientras que las redes
-# más grandes pasan de 0.96.[^lista] Esa es la historia de este sitio: las características escritas a mano tienen un
-# techo, y en 2012, con un millón de fotos, [las redes lo atravesaron](../historia/la-carrera.md).
+# 0.926, y una red de dos convoluciones, a 0.925: siguen a la par. Pero ahí se quedan los bordes, mientras que las
+# mejores redes residuales pasan de 0.96.[^lista] Esa es la historia de este sitio: las características escritas a mano tienen un
+# techo, y en 2012, con un millón de fotos, [las redes lo atravesaron](../historia/2012-alexnet.py).
 #
 # ## El ciclo de diseño { #ciclo }
 #
@@ -429,7 +428,7 @@ assert max(behind) < 0.1
 # 4. **Medir** con los de validación, y mirar *en qué* se equivoca.
 # 5. **Decidir** qué cambiar, y volver al paso que toque. Al terminar, y una sola vez, la prueba.
 
-# %% tags=["oculto"] alt="Cinco recuadros en círculo unidos por flechas: reunir datos, elegir representación, entrenar, medir en validación y decidir. De decidir salen tres flechas: a reunir datos, a elegir representación y, hacia fuera, a la prueba, una vez." caption="El ciclo de diseño. De «decidir» se vuelve a los datos o a la representación; a la prueba se va una vez."
+# %% tags=["oculto"] alt="Seis recuadros en dos filas unidos por flechas: reunir datos, elegir representación, entrenar, medir en validación y decidir. De decidir salen tres flechas: a reunir datos, a elegir representación y, hacia fuera, a la prueba, una vez." caption="El ciclo de diseño. De «decidir» se vuelve a los datos o a la representación; a la prueba se va una vez."
 from itertools import pairwise
 
 places = {
@@ -470,7 +469,7 @@ with plotting.style():
 # El paso 4 es donde se aprende algo. No mires solo el acierto: mira los errores. Esta tabla, la **matriz de
 # confusión** (*confusion matrix*), dice qué contestó el clasificador de las ocho medidas para cada clase verdadera.
 
-# %% alt="Matriz de diez por diez con los porcentajes de respuesta por clase. La diagonal domina en pantalón, bolso, botín y sandalia. Las filas de camiseta, suéter, abrigo y camisa reparten sus respuestas entre ellas." caption="Las ocho medidas, en validación. Fila: lo que era. Columna: lo que dijo."
+# %% alt="Matriz de diez por diez con los porcentajes de respuesta por clase. La diagonal es la casilla mayor de casi todas las filas, y domina sobre todo en pantalón y botín. Las filas de suéter, abrigo y camisa reparten sus respuestas entre ellas." caption="Las ocho medidas, en validación. Fila: lo que era. Columna: lo que dijo."
 net = table["ocho medidas"][0]
 with torch.inference_mode():
     answers = net(prepared(measurements, train_set)(val_set.images.float() / 255)).argmax(1)
@@ -485,7 +484,7 @@ assert sum(others) / len(others) > sum(tops) / len(tops) + 0.1
 plotting.confusion_matrix(val_set.labels, answers, val_set.classes)
 
 # %% [markdown]
-# El error tiene forma: casi todo ocurre entre prendas del mismo contorno. Ninguna de las ocho medidas mira el
+# El error tiene forma: se reparte mucho más entre las prendas de arriba, que comparten contorno. Ninguna de las ocho medidas mira el
 # cuello, los botones o las mangas por separado. Ya sabes qué cambiar en la vuelta siguiente. Y ya puedes usar la
 # prueba, que no había decidido nada:
 

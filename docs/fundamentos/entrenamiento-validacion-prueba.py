@@ -227,7 +227,7 @@ assert spread["98/1/1"][1] > spread["60/20/20"][1]  # …y aprende algo mejor
 # Quieres una aplicación que reconozca gatos en fotos de celular. Fotos de gatos en la web hay millones, así que entrenas
 # con ellas. Fotos de celular tienes pocas: las que tomaste tú. ¿Con cuáles validas, y con cuáles pruebas?
 
-# %% alt="Dos fotos de la misma gata. La primera, nítida y bien iluminada. La segunda, más oscura, borrosa, corrida hacia abajo y a la derecha y con grano." caption="«De la web» y «de celular»: la misma foto, y la misma después de correrla, desenfocarla, oscurecerla y ensuciarla."
+# %% alt="Dos fotos de la misma gata. La primera, nítida y bien iluminada. La segunda, más oscura, borrosa, algo corrida y con grano." caption="«De la web» y «de celular»: la misma foto, y la misma después de correrla, desenfocarla, oscurecerla y ensuciarla."
 from torch.nn import functional as F
 
 

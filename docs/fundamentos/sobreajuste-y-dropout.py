@@ -163,7 +163,7 @@ with plotting.style():
 # A la izquierda, el subajuste: con una o dos neuronas no hay por dónde pasar diez clases. A la derecha, la red se sabe las 500 de memoria, y
 # la distancia entre las dos líneas es lo que esa memoria no vale.
 #
-# Ahora lo que muchos dibujos no cuentan: **la línea de abajo no cae**. La red más ancha tiene miles de parámetros por imagen, podría
+# Ahora lo que muchos dibujos no cuentan: **la línea de abajo no cae**. La red más ancha tiene más de doscientos parámetros por imagen, podría
 # hacer como la curva de grado tres, y no lo hace. Las redes grandes entrenadas con gradiente suelen memorizar
 # sin dejar de acertar con lo nuevo, y explicar por qué sigue siendo una pregunta abierta.[^zhang] El daño está en otra parte.
 #
@@ -407,7 +407,7 @@ assert means["dropout"] > means["red chica"] + 0.05
 #   a una red chica.
 #
 # Ojo: esto es con el 40 % de las etiquetas cambiadas. Con las verdaderas, la distancia que había que recortar era otra. En la celda
-# siguiente está el mismo dropout con etiquetas limpias, y verás que apenas se nota.
+# siguiente hay una red con dropout y etiquetas limpias, y verás que queda cerca de la que no lo lleva.
 
 # %% [markdown]
 # ## Errores comunes { #errores }
@@ -513,7 +513,7 @@ for name, degree, expected in (("grado 3", 3, 18.0), ("recta", 1, 4.5)):
 # misma varianza, $p/(1 - p)$, y compáralo con dropout en el caso de las etiquetas falsas.
 
 # %% [markdown] tags=["solucion"]
-# Es el *dropout gaussiano*, del mismo artículo de 2014. Con $p = 0.5$ la varianza es 1. Sale parecido: lo que regulariza es el tamaño del
+# Es el *dropout gaussiano*, del artículo de Srivastava y otros (2014). Con $p = 0.5$ la varianza es 1. Sale parecido: lo que regulariza es el tamaño del
 # ruido, más que su forma.
 
 

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 2012: AlexNet lo cambia todo
 #
-# Estás en otoño de 2012. Llevas dos años mejorando el mejor sistema del mundo para reconocer objetos, y has
-# conseguido que se equivoque {ilsvrc:2010:nec-uiuc - 2011:xrce} menos. Se publican los resultados de este año. Tu
+# Estás en otoño de 2012. Llevas dos años mejorando el mejor sistema del mundo para reconocer objetos, y en el
+# primero conseguiste que se equivocara {ilsvrc:2010:nec-uiuc - 2011:xrce} menos. Se publican los resultados de este año. Tu
 # sistema y los demás rondan el {ilsvrc:2012:isi:0}. Y arriba de la lista, un nombre que no conocías:
 # {ilsvrc:2012:supervision:0}.
 #
@@ -119,7 +119,7 @@ for _ in range(2):  # el primero calienta
 print(f"{4 / seconds:.1f} fotos por segundo: {IMAGES * EPOCHS / (4 / seconds) / 86_400:.0f} días")
 
 # %% [markdown]
-# Y es un procesador de hoy.
+# Y es un solo hilo, pero de un procesador de hoy.
 #
 # ## Por qué una tarjeta de videojuegos { #por-que-una-gpu }
 #
@@ -185,7 +185,7 @@ assert times["one_at_a_time"] > 20 * times["as_one_product"]
 # | --- | --- | --- |
 # | CUDA | 2007 | sí: es el lenguaje en que se escribió todo |
 # | [Theano](../referencia/bibliografia.md#bergstra2010) y [Torch7](../referencia/bibliografia.md#collobert2011) | 2010 y 2011 | sí, para derivar y para correr en GPU; ellos no las usaron |
-# | **cuda-convnet** | 2012 | es el código de AlexNet: lo escribió Krizhevsky, y el artículo da su dirección |
+# | **cuda-convnet** | en el artículo, 2012 | es el código de AlexNet: lo escribió Krizhevsky, y el artículo da su dirección |
 # | [Caffe](../referencia/bibliografia.md#jia2014) y [cuDNN](../referencia/bibliografia.md#chetlur2014) | 2014 | no existían |
 # | TensorFlow y PyTorch | 2015 y 2017 | no existían |
 #
@@ -317,17 +317,17 @@ assert lead[0] > lead[-1] + 0.02
 # datos que tenían, tenían razón.** Con diez mil prendas, todavía la tienen.
 #
 # ¿Y más allá? En la lista de resultados enviados a Fashion-MNIST, con las 60 000, HOG y una SVM llegan a 0.926, una
-# red de dos convoluciones, a 0.925, y las redes hondas pasan de 0.96.[^lista] ImageNet, con su millón de fotos, pasó a
+# red de dos convoluciones, a 0.925, y las mejores redes residuales pasan de 0.96.[^lista] ImageNet, con su millón de fotos, pasó a
 # todos al otro lado de ese cruce a la vez, y no por décimas: por {ilsvrc:2012:isi - 2012:supervision:0}.
 #
 # ## Un año { #un-ano }
 #
 # La costumbre en ciencia es que un resultado así se discuta durante años. Este no se discutió. En la edición de 2013
-# casi todos los de arriba llevaban una red convolucional, y los libros de códigos (*codebooks*) de los ganadores de
+# casi todos los de arriba llevaban una red convolucional, y los vocabularios visuales (*codebooks*) de los ganadores de
 # 2010 y 2011 desaparecieron. ¿Por qué tan rápido?
 #
 # - **Las respuestas estaban bajo llave.** Nadie pudo haberlas visto. Eso cierra la discusión más larga.
-# - **La distancia era absurda.** Dos años de trabajo de los mejores habían dado {ilsvrc:2010:nec-uiuc - 2011:xrce}.
+# - **La distancia era absurda.** Un año de trabajo de los mejores había dado {ilsvrc:2010:nec-uiuc - 2011:xrce}.
 #   Esto dio {ilsvrc:2011:xrce - 2012:supervision} de golpe, y ninguna mejora de un vocabulario iba a cerrarla.
 # - **No hacía falta ser quienes eran.** Dos tarjetas que se compraban en una tienda, código publicado, un artículo de
 #   nueve páginas. Quien quisiera dudar podía repetirlo.

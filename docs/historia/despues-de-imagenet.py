@@ -233,7 +233,7 @@ print(f"encontradas {located:.0%}, acertadas {correct:.0%}, falsas alarmas por e
 # %% [markdown]
 # Nadie le enseñó a buscar: aprendió a clasificar recortes. Esa es la idea con la que OverFeat participó en 2013
 # y con la que las *redes totalmente convolucionales* (FCN) empezaron a recortar objetos píxel a píxel en
-# 2014. Y hay una idea más, que es la que de verdad poblaron los años siguientes: **lo que se aprovecha no es la
+# 2014. Y hay una idea más, que es la que de verdad pobló los años siguientes: **lo que se aprovecha no es la
 # respuesta, son las capas de en medio**. Se cambia el final, se ajusta, y las convoluciones que aprendieron bordes,
 # texturas y partes con ImageNet sirven para otra cosa. A esa parte se le llama *columna* (*backbone*).
 #
@@ -242,8 +242,8 @@ print(f"encontradas {located:.0%}, acertadas {correct:.0%}, falsas alarmas por e
 # <!-- generado: despues-grafico -->
 #
 # - **Detectar.** R-CNN proponía unas dos mil regiones por foto y pasaba AlexNet por cada una. La mejora fue tan
-#   grande que repitió en la detección lo de 2012. Después, Faster R-CNN calculó las convoluciones una sola vez, y
-#   dejó que la red propusiera las regiones.
+#   grande que repitió en la detección lo de 2012. Después, [Fast R-CNN](../referencia/bibliografia.md#girshick2015)
+#   calculó las convoluciones una sola vez por foto, y Faster R-CNN dejó que la propia red propusiera las regiones.
 # - **Segmentar.** Una clase para cada píxel. Es lo que acabas de hacer, con un mapa más fino.
 # - **Seguir.** Dos copias de la misma red, una mira el objeto y otra el cuadro siguiente: donde sus mapas se parecen
 #   más, ahí está.

@@ -94,8 +94,8 @@ with plotting.style():
 # %% [markdown]
 # Más de una de cada diez clases es una raza de perro. Se hizo a propósito: en 2012 se cambiaron noventa
 # clases por otras tantas razas, para que hubiera distinciones finas.[^russakovsky] Verás escrito por todas partes que son **120**. Es la cuenta de
-# *Stanford Dogs*, un conjunto hecho con fotos de ImageNet que incluye al dingo, al cuón y al licaón:
-# parientes silvestres, no razas, que en la lista aparecen un poco después. Contando lo que hay en las mil
+# *Stanford Dogs*, un conjunto hecho con fotos de ImageNet que incluye al dingo, al cuón y al licaón,
+# parientes silvestres que en la lista aparecen un poco después, y al que le falta el dálmata: 118 + 3 − 1. Contando lo que hay en las mil
 # clases de 2012, las razas son las que imprimió el programa.
 #
 # ## Llenar cada nodo { #llenar }
@@ -160,7 +160,7 @@ with plotting.style():
 #
 # <!-- generado: conjuntos-grafico -->
 #
-# Tiny Images, de un año antes, era más grande, y nadie la recuerda como el principio de nada. ¿Por
+# Tiny Images, de un año antes, era más grande, y de ella salió CIFAR; pero no cambió el campo. ¿Por
 # qué? Sus fotos medían 32×32, el tamaño de un ícono, y su etiqueta era la palabra con que se habían buscado:
 # nadie las había mirado. ImageNet tenía fotos de verdad, de cientos de píxeles por lado, con un objeto que
 # alguien había confirmado. **No ganó la cantidad sola: ganó la cantidad con etiquetas fiables.** Los
@@ -186,7 +186,7 @@ with plotting.style():
 # En 2010 ganó NEC-UIUC con un error de {ilsvrc:2010:nec-uiuc}, y en 2011, XRCE con {ilsvrc:2011:xrce}.
 # Bajar {ilsvrc:2010:nec-uiuc - 2011:xrce} costó un año, con técnicas cada vez más complicadas, y ni siquiera se
 # midió en las mismas fotos: cada una de las tres primeras ediciones tuvo las suyas. Son sistemas de los
-# [descriptores hechos a mano](la-carrera.md#2010). Lo que pasó después está en
+# [descriptores hechos a mano](antes-de-imagenet.py). Lo que pasó después está en
 # [2012: AlexNet lo cambia todo](2012-alexnet.py).
 #
 # ## Por qué cinco { #top-5 }
@@ -320,8 +320,8 @@ top = wrong[group_of[labels] == 0].float().mean()
 assert top > 2 * wrong[group_of[labels] != 0].float().mean()
 
 # %% [markdown]
-# La mayoría de los errores son entre parientes, muchos más de los que daría el azar, y la dificultad entera
-# del conjunto está en cuatro prendas. Ahora vuelve a mirar el cuadro de las mil clases. Las razas de perro son ese
+# La mayoría de los errores son entre parientes, muchos más de los que daría el azar, y las cuatro prendas de arriba
+# se confunden más del doble que las demás. Ahora vuelve a mirar el cuadro de las mil clases. Las razas de perro son ese
 # grupo de arriba, multiplicado por treinta. De ahí salen dos consecuencias que seguirán toda la historia:
 #
 # - **Parte del error de ImageNet mide cuánto sabes de perros.** Cuando una persona
@@ -374,7 +374,7 @@ assert (
 #   cites. Un porcentaje sin decir cuál no dice nada.
 # - **«ImageNet» a secas.** Puede ser la base entera o el recorte de mil clases del desafío, que es unas once
 #   veces menor. Casi siempre es el segundo.
-# - **«Mil fotos de cada clase».** No son iguales las clases: ve la regla 2.
+# - **«Mil fotos de cada clase».** No son iguales las clases: mira la regla 2.
 # - **Años distintos.** La prueba de 2010 no es la de 2012. El [gráfico de la carrera](la-carrera.md) dice en qué
 #   se midió cada punto.
 #
@@ -430,7 +430,7 @@ stop = (steps.abs() == 4).int().argmax(dim=1)  # el primer voto en que la ventaj
 right = steps.gather(1, stop[:, None]) == 4
 votes = (stop + 1).float().mean().item()
 print(f"fijo: {fixed} votos y acierta {majority(fixed, 0.8):.1%}")
-print(f"hasta sacar cuatro: {votes:.1f} votos en media y acierta {right.float().mean():.1%}")
+print(f"hasta sacar cuatro: {votes:.1f} votos en promedio y acierta {right.float().mean():.1%}")
 assert votes < 0.6 * fixed
 assert abs(right.float().mean().item() - 1 / (1 + 0.25**4)) < 0.005
 

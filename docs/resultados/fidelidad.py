@@ -21,7 +21,7 @@ import warnings
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # timm: no hay barra que dibujar
 
-import timm
+import timm  # no viene con el paquete: pip install timm
 import torch
 import torchvision
 from torch import nn

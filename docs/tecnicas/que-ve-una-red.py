@@ -86,7 +86,7 @@ assert back.flatten().tolist() == [0, -5, 5, 0, 0, 0, 0]
 # mueva. Hoy las llamamos convolución y pooling.
 #
 # Medio siglo después, en 2012, [AlexNet](../arquitecturas/alexnet.py) ganó por tanto que nadie pudo mirar a otro lado,
-# y dejó a todos ante lo mismo: una corteza con sesenta millones de conexiones y ningún electrodo. Durante 2013 medio
+# y dejó a todos ante lo mismo: una corteza con sesenta millones de pesos y ningún electrodo. Durante 2013 medio
 # mundo la volvía a entrenar para entender por qué funcionaba. Matthew Zeiler y Rob Fergus le pusieron el electrodo.[^zeiler]
 # No traían una red nueva. Traían el viaje de vuelta que acabas de hacer, la **deconvnet**, y la aplicaron a cada capa
 # con los nueve trozos de imagen que más encendían a cada mapa. Contado con palabras, su dibujo más famoso dice:
@@ -234,7 +234,7 @@ plotting.image_grid(torch.cat(rows), columns=12, size=0.6)
 
 # %% [markdown]
 # La mitad izquierda se entiende; la derecha, apenas. Los dibujos limpios de Zeiler y Fergus son de filtros entrenados durante
-# días con fotos. Una deconvnet baja por los filtros que hay, y los nuestros, como viste, son casi el ruido con que nacieron.
+# días con fotos. Una deconvnet baja por los filtros que hay, y los de nuestra primera capa, como viste, son casi el ruido con que nacieron.
 #
 # ¿Son «detectores de tacón» o «de cuello»? No te fíes del ojo: cuenta. De los nueve trozos que más encienden a cada unidad,
 # ¿cuántos son de la misma clase? ¿Y en la red recién nacida?
@@ -285,11 +285,11 @@ covered = attribution.occlusion(net, images, labels, size=6, stride=2)
 plotting.heatmaps(images, covered, titles, columns=6, size=1.15)
 
 # %% [markdown]
-# Mira el pantalón: lo que más pesa es el **hueco** entre las piernas. Taparlo con gris lo convierte en falda. Lo que no hay
-# también es una prueba, y por eso mucho naranja cae en el fondo.
+# Mira el pantalón: pesa mucho el **hueco** entre las piernas. Lo que no hay también es una prueba, y por eso hay naranja
+# que cae en el fondo.
 #
 # Es lento, porque cada cuadro es otra pasada por la red, y responde a lo que preguntas: si el cuadro es más pequeño que
-# la prueba, o si la prueba está repetida en dos sitios, taparla no cambia nada.
+# la prueba, o si la prueba está repetida en dos sitios, taparla puede no cambiar nada.
 #
 # ## Derivar: tres maneras de bajar { #gradiente }
 #
@@ -308,7 +308,7 @@ plotting.heatmaps(images, covered, titles, columns=6, size=1.15)
 #
 # La tercera es la **retropropagación guiada** (*guided backpropagation*), que Springenberg y otros propusieron en
 # 2014 junto con la [All-CNN][cnnhistory.models.allcnn.AllCNN], una red sin pooling y por tanto sin interruptores.[^springenberg]
-# Así están escritas en el paquete la ReLU y el pooling que bajan distinto:
+# Así están escritos en el paquete la ReLU, que baja distinto, y el pooling, que deja a la vista sus interruptores:
 
 # %% tags=["fuente"]
 from cnnhistory.deconvnet import DescendingReLU, Unpooling  # noqa: F401
@@ -367,8 +367,8 @@ stacked = torch.cat([maps / maps.abs().max() for maps in methods.values()])
 plotting.heatmaps(images.repeat(4, 1, 1, 1), stacked, columns=6, size=1.15)
 
 # %% [markdown]
-# ¿Cuál te convence más? La tercera fila es la que menos ruido tiene y la que más se ciñe a la prenda. Con redes hondas y
-# fotos la diferencia es mayor: parece un dibujo a lápiz de lo que la red *ve*. Guarda tu respuesta.
+# ¿Cuál te convence más? A casi todo el mundo, la tercera fila: con redes hondas y fotos parece un dibujo a lápiz de lo que la
+# red *ve*. Guarda tu respuesta.
 #
 # ## La prueba del olvido { #cordura }
 #
@@ -417,7 +417,8 @@ for name, draw in drawings.items():
 gradient, guided, cam = kept_likeness.values()
 assert guided[1] > gradient[1] + 0.15  # sin las densas, la guiada sigue dibujando lo mismo
 assert guided[2] > gradient[2] + 0.15  # y con otra clase, también
-assert guided[2] > 0.5
+assert guided[2] > max(guided[1], 0.5)
+assert min(gradient[1:]) > max(cam[1:])  # la prominencia, en medio
 assert max(cam[1:]) < 0.3  # Grad-CAM cambia con las dos cosas
 assert max(each[0] for each in kept_likeness.values()) < 0.5  # toda la red sí se nota
 
@@ -512,12 +513,13 @@ print(f"sandalias acertadas fuera: antes {outside:.0%}, después {outside_repair
 # %%
 assert shares["con la marca"][0] > 0.2 > 3 * shares["arreglada"][0]
 assert shares["con la marca"][1] > 1.5 * shares["arreglada"][1]
+assert shares["con la marca"][0] > 1.5 * max(shares["con la marca"][1:])
 assert outside_repaired > 0.8
 
 # %% [markdown]
-# Tres métodos y tres respuestas. La oclusión la encuentra sin dudas, porque su cuadro tapa la marca entera. La prominencia también
-# la señala, repartida entre más píxeles. Grad-CAM la señala peor de lo que su fama promete: sus mapas son de 10×10, cada
-# posición ve 14 píxeles y el promedio del gradiente reparte el mérito por todo el mapa. **Con un solo método se te puede
+# Tres métodos y tres respuestas. La oclusión la encuentra sin dudas, porque su cuadro tapa la marca entera. En los mapas de la
+# prominencia y de Grad-CAM la esquina se lleva una parte mucho menor: la prominencia va píxel a píxel, y los mapas de Grad-CAM
+# son de 10×10, cada posición ve 14 píxeles y el promedio del gradiente reparte el mérito por todo el mapa. **Con un solo método se te puede
 # escapar.** Usa dos que fallen de manera distinta.
 #
 # ## Inventar una imagen para una clase { #maximizar }
@@ -610,10 +612,10 @@ assert left[confidence > 0.99].median() < 0.02 < 0.05 < left[confidence < 0.7].m
 # %% [markdown]
 # ### Estirar cada mapa por su lado { #estirar }
 #
-# Casi todos los ejemplos dividen cada mapa entre su máximo antes de pintarlo. Así, un mapa que casi no dice nada sale igual de
-# encendido que uno que lo dice todo. Le preguntamos a la red por la clase que cree y por la que menos cree:
+# Casi todos los ejemplos dividen cada mapa entre su máximo antes de pintarlo. Así, un mapa que dice poco sale igual de
+# encendido que uno que dice mucho. Le preguntamos a la red por la clase que cree y por la que menos cree:
 
-# %% alt="Cuatro filas de seis prendas con Grad-CAM. En las dos primeras, estiradas una por una, las manchas de la clase preferida y las de la última son igual de naranjas. En las dos últimas, con una sola escala, la clase preferida se ve naranja y la última apenas se tiñe." caption="Arriba, cada mapa estirado a su máximo: primera fila, la clase preferida; segunda, la que menos. Abajo, las mismas dos con una sola escala."
+# %% alt="Cuatro filas de seis prendas con Grad-CAM. En las dos primeras, estiradas una por una, las manchas de la clase preferida y las de la última son igual de naranjas. En las dos últimas, con una sola escala, la clase preferida se ve naranja en varias prendas y la última queda casi siempre sin color." caption="Arriba, cada mapa estirado a su máximo: primera fila, la clase preferida; segunda, la que menos. Abajo, las mismas dos con una sola escala."
 least = inspection.embed(net, images, "").argmin(1)
 against = attribution.grad_cam(net, images, "features.4", least)
 

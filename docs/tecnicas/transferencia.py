@@ -173,7 +173,7 @@ from cnnhistory.transfer import _heads, _like, replace_head  # noqa: F401
 
 # %% [markdown]
 # Suena a una línea, `net.fc = nn.Linear(...)`, y lo es cuando sabes cómo se llama la capa. Aquí vale para todas las redes
-# del sitio: en NiN y All-CNN la cabeza es una convolución de 1×1; GoogLeNet tiene tres; la de 1998 no tiene pesos.
+# del sitio: en NiN y All-CNN la cabeza es una convolución de 1×1; GoogLeNet tiene tres; la de 1998 compara con dibujos fijos y no aprende.
 
 
 # %%
@@ -232,11 +232,11 @@ from cnnhistory.transfer import _by_depth, discriminative  # noqa: F401
 
 # %% [markdown]
 # `discriminative` no devuelve un optimizador: devuelve *la función que lo crea*, que es lo que `train` espera. Parece un rodeo, y
-# es lo que evita [otro error](#optimizador). En nuestra red, con una tasa de 0.02:
+# es lo que evita [otro error](#optimizador). En nuestra red, con una tasa de 0.015:
 
 # %%
 names = {parameter: name for name, parameter in heir.named_parameters()}
-for group in discriminative()(heir, 0.02, 5e-4).param_groups[::2]:
+for group in discriminative()(heir, 0.015, 5e-4).param_groups[::2]:
     layers = ", ".join(names[parameter].rpartition(".")[0] for parameter in group["params"])
     print(f"tasa {group['lr']:.4f}: {layers}")
 
@@ -252,8 +252,8 @@ for group in discriminative()(heir, 0.02, 5e-4).param_groups[::2]:
 # | **ajuste fino** (*fine-tuning*) | la red heredada | todo, igual de deprisa |
 # | **tasas distintas** | la red heredada | todo, cada capa a su velocidad |
 #
-# Todas dan los mismos pasos, con lotes del mismo tamaño y la misma tasa, que se eligió probando varias con fotos que no son
-# de prueba. Cada medida se repite con tres semillas, que cambian a la vez las fotos que te tocan, los pesos que nacen y el orden.
+# Todas dan los mismos pasos, con lotes del mismo tamaño y la misma tasa, 0.015: baja, para que ninguna se desboque, y sin buscar
+# la mejor de cada una. Cada medida se repite con tres semillas, que cambian a la vez las fotos que te tocan, los pesos que nacen y el orden.
 
 # %%
 STEPS = 60
@@ -313,7 +313,7 @@ for k in COUNTS:
     between = sorted((mean["solo la cabeza", k], mean["ajuste fino", k]))
     assert between[0] - 3 < mean["tasas distintas", k] < between[1] + 3
 
-# %% alt="Acierto en prueba según las fotos por clase, de 5 a 100, con barras de desviación. Con cinco fotos, desde cero está muy por debajo de las otras tres y solo la cabeza es la más alta. Con cien el orden se ha invertido: desde cero es la más alta y solo la cabeza, que apenas sube, queda abajo." caption="Media y desviación de tres semillas. Las cuatro maneras ven las mismas fotos."
+# %% alt="Acierto en prueba según las fotos por clase, de 5 a 100, con barras de desviación. Con cinco fotos, desde cero está muy por debajo de las otras tres y solo la cabeza es la más alta. Con cien el orden se ha invertido: desde cero es la más alta y solo la cabeza queda abajo." caption="Media y desviación de tres semillas. Las cuatro maneras ven las mismas fotos."
 with plotting.style():
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
     styles = ("o--", "s:", "^-", "D-.")
@@ -331,11 +331,11 @@ with plotting.style():
     figure.tight_layout()
 
 # %% [markdown]
-# Lee la figura por los extremos: lo que separa a las de abajo de las de arriba se cierra. **Cuantas menos fotos tienes, menos conviene mover.**
+# Lee la figura por los extremos: lo que separa a las que heredan de la que empieza de cero se cierra.
 #
-# **Con cinco**, heredar gana por mucho, y lo mejor es no tocar más que la cabeza. Desde cero hay que descubrir, con veinticinco
+# **Con cinco**, heredar gana por mucho, se mueva lo que se mueva. Desde cero hay que descubrir, con veinticinco
 # imágenes, que un botín es un botín en cualquiera de 169 lugares. La red heredada ya lo sabe: se lo enseñaron miles de suéteres y
-# zapatillas. Y si se suelta toda, esas veinticinco imágenes alcanzan para estropear parte de lo que sabía.
+# zapatillas. Soltarla toda unas veces estropea parte de lo que sabía y otras no: cambia `seed` y lo verás.
 #
 # **Con cien**, la ventaja de la cabeza se acabó. Lo que la otra tienda sabía, cien fotos ya lo enseñan, y a tu medida. 425
 # números no dan para más, y las características que heredó se hicieron para otras prendas. Es la suma del juguete: lo que no
@@ -383,8 +383,8 @@ centered_net = pretrain(only(centered_train, SOURCE))
 centered_batches = data.Batches(only(centered_test, TARGET), 1000, transform=normalize)
 centered = compare(centered_net, only(centered_train, TARGET), centered_batches)
 
-assert centered["ajuste fino"] - centered["desde cero"] < 8
-assert centered["solo la cabeza"] < centered["ajuste fino"]
+assert centered["ajuste fino"] - centered["desde cero"] < 4
+assert centered["solo la cabeza"] < centered["desde cero"]
 
 # %% [markdown]
 # Poco, y nada si solo se entrena la cabeza. Con las prendas en su sitio, cada píxel significa siempre lo mismo y diez fotos
@@ -429,7 +429,7 @@ misled = compare(pretrain(shuffled), target, test_batches)
 
 assert misled["solo la cabeza"] < mean["solo la cabeza", 10] - 8
 assert misled["ajuste fino"] < mean["ajuste fino", 10] - 2
-assert misled["ajuste fino"] < misled["desde cero"] + 2
+assert misled["ajuste fino"] < misled["desde cero"] - 2
 
 # %% [markdown]
 # Heredar disparates es peor que no heredar nada, y congelarlos, mucho peor. No todo lo que aprendió era basura: Maennel
@@ -563,9 +563,9 @@ assert after_bn["freeze"][1] == known
 assert after_bn["sin gradientes"][1] != known
 
 # %% [markdown]
-# Con `freeze`, el mismo número hasta el último decimal. Sin él, lo «congelado» se movió en unas clases que nadie tocó, casi siempre a peor: si
+# Con `freeze`, el mismo número hasta el último decimal. Sin él, lo «congelado» se movió en unas clases que nadie tocó, unas veces a peor y otras a mejor, y nadie lo pidió: si
 # dos tiendas comparten la red y cada una le pone su cabeza, la segunda acaba de cambiar la de la primera. Que en tus clases
-# salga parecido no es consuelo: sus promedios son ahora los de tus cincuenta fotos, y dependen de cómo se repartieron en lotes.
+# salga igual o mejor no es consuelo: sus promedios son ahora los de tus cincuenta fotos, y dependen de cómo se repartieron en lotes.
 #
 # ### La normalización de otro { #normalizacion }
 #
@@ -606,11 +606,11 @@ order = {}
 for name in ("antes", "después"):
     heir = copy.deepcopy(pretrained)
     torch.manual_seed(seed)
-    optimizer = make_optimizer(heir, 0.02, 0.0)
+    optimizer = make_optimizer(heir, 0.015, 0.0)
     replace_head(heir, 5)
     freeze(heir)
     if name == "después":
-        optimizer = make_optimizer(heir, 0.02, 0.0)
+        optimizer = make_optimizer(heir, 0.015, 0.0)
     for _ in range(STEPS // len(batches)):
         loss, _ = training.train_one_epoch(heir, batches, optimizer)
     order[name] = top1(heir)
@@ -660,7 +660,7 @@ assert rush["con prisa, la cabeza primero"][0] > rush["con prisa"][0] - 1
 # Con una tasa tres veces mayor, el ajuste borró parte de lo que la red sabía. ¿Y calentar antes la cabeza, durante otros tantos
 # pasos? En tus clases no empeora, y en las viejas unas veces salva mucho y otras nada: cambia la semilla y
 # míralo. Cuando lo demás se suelta queda menos error que corregir, pero la prisa sigue ahí. El remedio seguro es
-# el primero: baja la tasa al ajustar.
+# otro: baja la tasa al ajustar.
 #
 # ## Ejercicios
 #
