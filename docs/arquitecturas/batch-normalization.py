@@ -192,6 +192,14 @@ assert sorted(layer.state_dict()) == [
 # artículo: lo que sale de una suma de muchos términos se parece más a una campana que lo que sale de una ReLU.
 # Otros probaron después a ponerla detrás de la ReLU.
 
+# %% alt="Dos columnas de cajas. En la LeNet-5 moderna, convolución de 5×5, ReLU y pooling. Con BN hay una caja más, la normalización, entre la convolución y la ReLU." caption="El bloque que se repite, sin normalización y con ella."
+plotting.blocks(
+    {
+        "moderna": plotting.Block([["convolución 5×5", "ReLU", "pooling 2×2/2"]]),
+        "con BN": plotting.Block([["convolución 5×5", "normalización", "ReLU", "pooling 2×2/2"]]),
+    }
+)
+
 # %% tags=["fuente"]
 from cnnhistory.models.batchnorm import LeNet5BN
 
@@ -818,3 +826,6 @@ assert abs(moving - recounted) < 0.03
 #
 # **En el paquete:** [BatchNorm][cnnhistory.models.batchnorm.BatchNorm] y
 # [LeNet5BN][cnnhistory.models.batchnorm.LeNet5BN].
+#
+# **En la historia:** se probó en una red de la familia de [GoogLeNet](googlenet.py), y meses después
+# [ResNet](resnet.py) la llevaba tras cada convolución.

@@ -904,3 +904,6 @@ assert 0.6 < zeros < 0.7
 # **En el paquete:** [GoogLeNet][cnnhistory.models.googlenet.GoogLeNet],
 # [Inception][cnnhistory.models.googlenet.Inception], [AuxiliaryHead][cnnhistory.models.googlenet.AuxiliaryHead] y
 # [GoogLeNetMini][cnnhistory.models.googlenet.GoogLeNetMini].
+#
+# **En la historia:** viene de [Network in Network](nin.py) y compitió el mismo año que [VGG](vgg.py). La
+# [normalización por lotes](batch-normalization.py) se probó en una red de su familia, y sus ramas vuelven en [ResNeXt](resnext.py).
