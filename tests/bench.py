@@ -7,7 +7,7 @@ Fashion-MNIST, como en el capítulo de d2l.
 
 Se corre con `make bench`. Los dos se alternan en el mismo proceso, porque la máquina cambia de
 humor, y lo que importa es la razón. Cada medida es una época con su validación, como la vive quien
-entrena. La última línea es JSON: la que guarda `docs/resultados/rendimiento.json`.
+entrena. La última línea es JSON: la que guardan los `rendimiento-*-bf16.json` de `docs/resultados`.
 """
 
 import copy

@@ -20,7 +20,7 @@ PAGES = {
     "imagenet-y-el-desafio.py": ("conjuntos-grafico", "conjuntos-tabla"),
     "2012-alexnet.py": ("tarjetas-velocidad", "tarjetas-memoria", "tarjetas-tabla"),
     "despues-de-imagenet.py": ("despues-grafico", "despues-tabla"),
-    "la-carrera.md": ("grafico-ilsvrc", "tabla-ilsvrc"),
+    "la-carrera.py": ("grafico-ilsvrc", "tabla-ilsvrc"),
 }
 CHARTS = ["tarjetas-velocidad", "tarjetas-memoria", "conjuntos-grafico", "despues-grafico"]
 BOOKS = {"tarjetas": "tarjetas-tabla", "conjuntos": "conjuntos-tabla", "despues": "despues-tabla"}
@@ -59,7 +59,7 @@ def prose(name: str) -> str:
             ],
         ),
         (
-            "la-carrera.md",
+            "la-carrera.py",
             [
                 *("Clarifai", "ZFNet", "GoogLeNet", "VGG", "Santiago de Chile", "SENet"),
                 *("152 capas", "memoria", "nivel humano", "5.1 %", "12.0 %", "Kaggle"),

@@ -328,6 +328,22 @@ def test_state_dict_round_trip_and_bfloat16(name):
             assert (model(images).float() - expected).norm() / expected.norm() < 0.05
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_it_trains_with_mixed_precision(name):
+    """Donde hay bfloat16, el bucle lo usa: las capas escritas desde cero también lo aguantan."""
+    torch.manual_seed(0)
+    model = models.create(name).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = model(images_for(name))
+    first = outputs[0] if isinstance(outputs, tuple) else outputs
+    first.float().square().sum().backward()
+    for parameter, value in model.named_parameters():
+        if value.grad is not None:
+            assert value.grad.isfinite().all(), parameter
+    for buffer, value in model.named_buffers():
+        assert value.isfinite().all(), buffer
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="necesita CUDA")
 @pytest.mark.parametrize("name", [*SMALL, "alexnet", "googlenet_aux", "resnet18", "densenet121"])
 def test_a_gpu_gives_the_same(name):

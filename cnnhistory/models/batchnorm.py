@@ -51,6 +51,7 @@ class BatchNorm(nn.Module):
             raise ValueError(f"se esperaba (N, C) o (N, C, H, W); llegó {tuple(x.shape)}")
         others = [axis for axis in range(x.ndim) if axis != 1]
         broadcast = (1, -1, *[1] * (x.ndim - 2))
+        x = x.to(self.weight.dtype)  # con autocast llega en 16 bits, pocos para promediar
         if self.training:
             count = x.numel() // x.shape[1]
             if count < 2:

@@ -11,7 +11,6 @@ el build.
 
 import dataclasses
 import difflib
-import itertools
 import re
 import textwrap
 from collections.abc import Callable
@@ -162,17 +161,6 @@ def _row(result: ilsvrc.Result) -> str:
     )
 
 
-def drops_table(src_uri: str) -> str:
-    """Cuánto baja el error del ganador de un año a otro, en puntos y en proporción."""
-    lines = ["| Año | Ganador | Baja | En proporción |", "| --- | --- | ---: | ---: |"]
-    for before, after in itertools.pairwise(ilsvrc.winners()):
-        drop = before.top5_error - after.top5_error
-        points = charts.number(drop)
-        share = charts.percent(100 * drop / before.top5_error, 0)
-        lines.append(f"| {after.year} | {charts.label(after)} | {points} puntos | {share} |")
-    return "\n".join(lines)
-
-
 def human_table(src_uri: str) -> str:
     """Lo que se midió de las personas, y GoogLeNet en las mismas fotos."""
     lines = [
@@ -239,13 +227,11 @@ def _nets_by_year() -> dict[int, list[Card]]:
 BLOCKS: dict[str, Callable[[str], str]] = {
     "grafico-ilsvrc": lambda src_uri: charts.chart(),
     "tabla-ilsvrc": results_table,
-    "tabla-bajadas": drops_table,
     "tabla-humanos": human_table,
     "linea-de-tiempo": timeline,
     "tabla-redes": networks.table,
     "rendimiento": performance.table,
     "rendimiento-acierto": performance.scores,
-    "rendimiento-condiciones": performance.conditions,
     "tabla-antes": classics.table,
     "tabla-carrera": standings.table,
     "grafico-carrera-por-macs": standings.by_macs,

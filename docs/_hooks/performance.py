@@ -1,14 +1,21 @@
-"""Las tablas de Rendimiento, tomadas de lo que midió `make bench`: `resultados/rendimiento.json`."""
+"""Las tablas de Rendimiento, tomadas de lo que midió `make bench` en dos procesadores.
+
+Cada registro de `resultados` es la última línea de una corrida: uno, en un procesador con
+instrucciones de bfloat16, y el otro, en uno sin ellas.
+"""
 
 import json
+from functools import cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import charts
 
 from cnnhistory.inspection import thousands
 
-LOG = Path(__file__).parent.parent / "resultados/rendimiento.json"
+RESULTS = Path(__file__).parent.parent / "resultados"
+LOGS = {"con": "rendimiento-con-bf16.json", "sin": "rendimiento-sin-bf16.json"}
 MEASURES = {
     "lenet_28": ("Entrenar LeNet, 28×28", "d2l"),
     "resnet18_96": ("Entrenar ResNet-18, 96×96", "d2l"),
@@ -19,15 +26,43 @@ MEASURES = {
 SCORES = {"lenet_28_top1": "LeNet, 28×28", "resnet18_96_top1": "ResNet-18, 96×96"}
 
 
+@cache
+def log(kind: str) -> dict[str, Any]:
+    """Lo medido en el procesador «con» bfloat16, o en el «sin»."""
+    return json.loads((RESULTS / LOGS[kind]).read_text(encoding="utf-8"))
+
+
 def table(src_uri: str) -> str:
     """Imágenes por segundo de cada medida, y la razón con la menor y la mayor de las vueltas."""
-    log = json.loads(LOG.read_text(encoding="utf-8"))
+    return "\n\n".join(
+        f"**En un procesador {kind} bfloat16:**\n\n{_speeds(kind)}\n\n{_conditions(kind)}"
+        for kind in LOGS
+    )
+
+
+def scores(src_uri: str) -> str:
+    """El acierto de los dos bucles tras las mismas épocas, desde los mismos pesos."""
+    lines = [
+        "| Red | bfloat16 | Imágenes | Épocas | d2l | `cnnhistory` |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for key, label in SCORES.items():
+        for kind in LOGS:
+            row = log(kind)[key]
+            lines.append(
+                f"| {label} | {kind} | {thousands(row['images'])} | {row['epochs']} "
+                f"| {charts.percent(100 * row['d2l'])} | {charts.percent(100 * row['cnnhistory'])} |"
+            )
+    return "\n".join(lines)
+
+
+def _speeds(kind: str) -> str:
     lines = [
         "| Qué | El otro | Imágenes/s | `cnnhistory`, imágenes/s | Razón | Entre |",
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
     for key, (label, other) in MEASURES.items():
-        row = log[key]
+        row = log(kind)[key]
         low, high = charts.number(row["ratio_min"]), charts.number(row["ratio_max"])
         lines.append(
             f"| {label} | {other} | {thousands(row[other])} | {thousands(row['cnnhistory'])} "
@@ -36,29 +71,12 @@ def table(src_uri: str) -> str:
     return "\n".join(lines)
 
 
-def scores(src_uri: str) -> str:
-    """El acierto de los dos bucles tras las mismas épocas, desde los mismos pesos."""
-    log = json.loads(LOG.read_text(encoding="utf-8"))
-    lines = [
-        "| Red | Imágenes | Épocas | d2l | `cnnhistory` |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    for key, label in SCORES.items():
-        row = log[key]
-        lines.append(
-            f"| {label} | {thousands(row['images'])} | {row['epochs']} "
-            f"| {charts.percent(100 * row['d2l'])} | {charts.percent(100 * row['cnnhistory'])} |"
-        )
-    return "\n".join(lines)
-
-
-def conditions(src_uri: str) -> str:
+def _conditions(kind: str) -> str:
     """Con qué se midió, y cuándo."""
-    log = json.loads(LOG.read_text(encoding="utf-8"))
-    bf16 = "con" if log["bf16"] else "sin"
-    versions = ", ".join(f"{name} {version}" for name, version in log["versions"].items())
+    record = log(kind)
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     return (
-        f"Medido el {escape(log['date'])} en {escape(log['machine'])}, {bf16} bfloat16, en lotes de "
-        f"{log['batch_size']}; medianas de {log['rounds']} vueltas alternadas. Versiones: "
-        f"{escape(versions)}. [El registro](rendimiento.json) tiene todo."
+        f"Medido el {escape(record['date'])} en {escape(record['machine'])}, en lotes de "
+        f"{record['batch_size']}; medianas de {record['rounds']} vueltas alternadas. Versiones: "
+        f"{escape(versions)}. [El registro]({LOGS[kind]}) tiene todo."
     )

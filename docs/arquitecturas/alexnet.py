@@ -44,7 +44,7 @@ for result in ilsvrc.results(2012):
 # Las tres primeras filas son la misma red, y por eso verás dos cifras para «el error de AlexNet». La
 # menor promedia siete redes, dos de ellas entrenadas antes con fotos que los demás no usaron. La
 # segunda promedia cinco, solo con los datos del desafío: es la que conviene comparar con otros años.
-# Y una sola red, sin promediar nada, ya dejaba atrás al segundo. [La carrera](../historia/la-carrera.md#2012)
+# Y una sola red, sin promediar nada, ya dejaba atrás al segundo. [La carrera](../historia/la-carrera.py#2012)
 # cuenta qué significó ese salto.
 #
 # ### Con qué { #con-que }
@@ -889,7 +889,7 @@ assert accuracy(passes.mean(0)) > accuracy(passes) - 0.005
 # [LocalResponseNorm][cnnhistory.models.alexnet.LocalResponseNorm].
 #
 # **En la historia:** viene de [LeNet-5](lenet-5.py). La primera en mirarla por dentro fue
-# [ZFNet](zfnet.py); lo que abrió lo cuenta [La carrera](../historia/la-carrera.md#2013).
+# [ZFNet](zfnet.py); lo que abrió lo cuenta [La carrera](../historia/la-carrera.py#2013).
 #
 # [^escala]: El artículo hacía lo mismo al revés: no multiplicaba por 2 al entrenar, sino por 0.5 al usar la red. El
 #     valor esperado es igual, y la versión de hoy deja la red lista para usarse.

@@ -42,7 +42,7 @@
 # - un conjunto de seis de esas redes bajó a 4.82 % de error top-5 en la prueba de ImageNet.
 #
 # Esa última cifra se anunció como mejor que la humana, que se había medido en {ilsvrc:humano:a1}. Conviene leer
-# [qué se midió](../historia/la-carrera.md) exactamente, y saber que una [red de
+# [qué se midió](../historia/la-carrera.py) exactamente, y saber que una [red de
 # Microsoft](../referencia/bibliografia.md#he2015prelu) había llegado a 4.94 % unos días antes.
 
 # %% [markdown]

@@ -24,7 +24,7 @@
 # De ahí el nombre: el dibujo de quién depende de quién se vuelve denso. El artículo ganó el premio al mejor de
 # CVPR 2017.[^premio]
 #
-# DenseNet no compitió en ILSVRC: no hay ningún año suyo en [la carrera](../historia/la-carrera.md). Lo que
+# DenseNet no compitió en ILSVRC: no hay ningún año suyo en [la carrera](../historia/la-carrera.py). Lo que
 # ofrecía no era un récord, sino el mismo acierto con menos. Según sus autores, en ImageNet iguala a ResNet con
 # menos de la mitad de los parámetros y más o menos la mitad de las operaciones. Estos son sus números en
 # CIFAR-10, con la aumentación de siempre:[^premio]

@@ -44,7 +44,7 @@
 # Ganaba o empataba, por décimas, en un problema que otros métodos también resolvían. Quien trabajaba con
 # fotos miraba esos dígitos y se encogía de hombros: lo suyo era mucho más difícil, y para lo suyo no había
 # ni tantos ejemplos ni tanta máquina. Hicieron falta catorce años, un millón de fotos etiquetadas y dos
-# tarjetas gráficas para que la misma idea convenciera a todos. Eso se cuenta en [la carrera](../historia/la-carrera.md) y en [AlexNet](alexnet.py).
+# tarjetas gráficas para que la misma idea convenciera a todos. Eso se cuenta en [la carrera](../historia/la-carrera.py) y en [AlexNet](alexnet.py).
 
 # %% [markdown]
 # ## La idea: mirar de cerca y en todas partes igual { #idea }

@@ -29,7 +29,7 @@
 # *Network In Network* en diciembre de 2013.[^articulo] No era una red para ganar ImageNet: el artículo no trae ninguna de ese tamaño. La
 # probaron con imágenes pequeñas. En CIFAR-10, diez clases de fotos de 32×32, erró en un 10.41 %, y en un 8.81 % con
 # aumentación, con menos de un millón de parámetros. Un equipo de su misma universidad, NUS, había quedado segundo en el
-# [desafío de ese año](../historia/la-carrera.md#2013).
+# [desafío de ese año](../historia/la-carrera.py#2013).
 
 # %%
 weights = 25_088 * 4096

@@ -59,7 +59,7 @@ for human in ilsvrc.human_level():
 # De las filas de abajo salió el «nivel humano» de los titulares. Léelas enteras. Era **una** persona, que había
 # practicado con 500 fotos, medida en una muestra; a la segunda le fue más del doble de mal. Y la cifra que se
 # le puso enfrente era de seis redes promediadas. Lo que ResNet ganó fue la competencia, con holgura. Lo
-# demás se discute en [la carrera](../historia/la-carrera.md#nivel-humano). Lo cierto es que
+# demás se discute en [la carrera](../historia/la-carrera.py#nivel-humano). Lo cierto es que
 # desde entonces la clasificación de ImageNet empezó a verse como un problema resuelto.
 #
 # ### ¿Por qué 152 y no más? { #por-que-152 }

@@ -59,7 +59,7 @@ assert ilsvrc.find(2013, "zf").top5_error > ilsvrc.find(2013, "nus").top5_error
 # Ganó Clarifai, la empresa que Zeiler acababa de fundar, y de ahí la confusión. Con el nombre ZF se presentó otro conjunto de
 # redes, que quedó detrás de Clarifai y de NUS. Lo que Clarifai presentó no es la red de esta página, y del artículo sale una
 # tercera cifra, la de seis redes promediadas fuera de la competencia. Cuando alguien te dé «el
-# resultado de ZFNet», pregunta cuál. [La carrera](../historia/la-carrera.md#2013) cuenta el año completo.
+# resultado de ZFNet», pregunta cuál. [La carrera](../historia/la-carrera.py#2013) cuenta el año completo.
 
 # %% [markdown]
 # ## La idea: no saltes más que lo que miras { #idea }

@@ -339,7 +339,7 @@ assert lead[0] > lead[-1] + 0.02
 # entrenar. [Cómo inicializar](../referencia/bibliografia.md#glorot2010) una red honda se entendió en 2010, las ReLU se
 # probaron en esos mismos años y [dropout](../referencia/bibliografia.md#hinton2012) es del verano de 2012. Lo que aporta
 # cada uno está medido en la [página de AlexNet](../arquitecturas/alexnet.py); el resto de la competencia,
-# en [la carrera](la-carrera.md).
+# en [la carrera](la-carrera.py).
 #
 # ## Errores comunes { #errores-comunes }
 #
@@ -457,7 +457,7 @@ assert abs(sum(gains) / len(gains)) < 0.06
 # ## Para seguir { #para-seguir }
 #
 # - La red por dentro, pieza por pieza: [AlexNet](../arquitecturas/alexnet.py).
-# - Qué pasó los cinco años siguientes: [la carrera](la-carrera.md).
+# - Qué pasó los cinco años siguientes: [la carrera](la-carrera.py).
 # - De dónde salió el millón de fotos: [ImageNet y el desafío](imagenet-y-el-desafio.py).
 # - Entrenar en varias tarjetas, hoy: [De una GPU a un clúster](../tecnicas/cluster.py).
 # - En la API: [`CATALOG`](../api/models.md), [`count_macs`](../api/inspection.md#cnnhistory.inspection.count_macs) y

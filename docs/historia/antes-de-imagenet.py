@@ -585,7 +585,7 @@ assert best > 0.96
 #   [`BagOfVisualWords`](../api/classic.md#cnnhistory.classic.BagOfVisualWords).
 # - Lo que ya se sabía hacer sin diseñar características, en 1998: [LeNet-5](../arquitecturas/lenet-5.py).
 # - De dónde salió el millón de fotos: [ImageNet y el desafío](imagenet-y-el-desafio.py).
-# - El año en que se tiraron los vocabularios: [2012](2012-alexnet.py), [La carrera](la-carrera.md) y [AlexNet](../arquitecturas/alexnet.py).
+# - El año en que se tiraron los vocabularios: [2012](2012-alexnet.py), [La carrera](la-carrera.py) y [AlexNet](../arquitecturas/alexnet.py).
 #
 # ## Referencias { #referencias }
 #

@@ -292,7 +292,7 @@ assert torch.allclose(words, same, atol=1e-4)
 # no estaba en la atención, sino en todo lo demás que había cambiado con ella.
 #
 # Fíjate en que estas cifras son de acierto **top-1**, con una sola red y a menudo con datos adicionales. No se
-# pueden poner en el mismo gráfico que las de la [carrera](la-carrera.md).
+# pueden poner en el mismo gráfico que las de la [carrera](la-carrera.py).
 #
 # ## Volver sobre ImageNet con lupa { #critica }
 #
@@ -417,7 +417,7 @@ assert abs(hits - plain_hits) < 0.06
 #
 # ### Creer que «nivel humano» es ver { #nivel-humano }
 #
-# Lo que se igualó fue una prueba de mil clases con cinco intentos, y [contra una persona](la-carrera.md#nivel-humano). Las
+# Lo que se igualó fue una prueba de mil clases con cinco intentos, y [contra una persona](la-carrera.py#nivel-humano). Las
 # secciones de arriba son la lista de lo que esa frase esconde: fotos un poco distintas, etiquetas malas, y todo lo que no
 # es poner un nombre.
 #
@@ -499,7 +499,7 @@ assert shares["a la mitad"] > shares["a su tamaño"] + 0.2
 #
 # - De dónde salieron las etiquetas: [ImageNet y el desafío](imagenet-y-el-desafio.py).
 # - Las redes que hay debajo, una por una: [Arquitecturas](../arquitecturas/index.md).
-# - Lo que distingue a la persona de la máquina en la prueba: [el nivel humano](la-carrera.md#nivel-humano).
+# - Lo que distingue a la persona de la máquina en la prueba: [el nivel humano](la-carrera.py#nivel-humano).
 # - En la API: [`count_macs`](../api/inspection.md#cnnhistory.inspection.count_macs),
 #   [`Dataset`](../api/data.md#cnnhistory.data.Dataset) y [`data.cat`](../api/data.md#cnnhistory.data.cat).
 #

@@ -325,7 +325,7 @@ assert top > 2 * wrong[group_of[labels] != 0].float().mean()
 # grupo de arriba, multiplicado por treinta. De ahí salen dos consecuencias que seguirán toda la historia:
 #
 # - **Parte del error de ImageNet mide cuánto sabes de perros.** Cuando una persona
-#   [hizo la prueba](la-carrera.md#nivel-humano), buena parte de su trabajo fue aprender razas.
+#   [hizo la prueba](la-carrera.py#nivel-humano), buena parte de su trabajo fue aprender razas.
 # - **Cinco intentos perdonan a los parientes.** Quien sabe que es un terrier puede nombrar cinco. El top-1
 #   es mucho más severo, y por eso los dos números de una misma red se parecen tan poco.
 #
@@ -375,7 +375,7 @@ assert (
 # - **«ImageNet» a secas.** Puede ser la base entera o el recorte de mil clases del desafío, que es unas once
 #   veces menor. Casi siempre es el segundo.
 # - **«Mil fotos de cada clase».** No son iguales las clases: mira la regla 2.
-# - **Años distintos.** La prueba de 2010 no es la de 2012. El [gráfico de la carrera](la-carrera.md) dice en qué
+# - **Años distintos.** La prueba de 2010 no es la de 2012. El [gráfico de la carrera](la-carrera.py) dice en qué
 #   se midió cada punto.
 #
 # ## Ejercicios { #ejercicios }
@@ -475,7 +475,7 @@ assert comparable(ilsvrc.find(2012, "supervision"), ilsvrc.find(2012, "isi"))
 # ## Para seguir { #para-seguir }
 #
 # - Lo que pasó cuando alguien trajo una red al concurso: [2012: AlexNet lo cambia todo](2012-alexnet.py).
-# - Año por año, con cada cifra y su fuente: [la carrera](la-carrera.md).
+# - Año por año, con cada cifra y su fuente: [la carrera](la-carrera.py).
 # - Las etiquetas, revisadas diez años después: [Después de ImageNet](despues-de-imagenet.py#critica).
 # - En la API: [`evaluate`](../api/training.md#cnnhistory.training.evaluate), que mide top-1 y top-5;
 #   [`ilsvrc.results`](../api/ilsvrc.md#cnnhistory.ilsvrc.results), el libro de cuentas;

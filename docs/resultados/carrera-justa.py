@@ -220,4 +220,4 @@ assert "no se distinguen" in verdicts
 #
 # - Cada red, con su ficha y su artículo: [Arquitecturas](../arquitecturas/index.md).
 # - Qué da la aumentación, que aquí no corre: [Aumentación de imágenes](../tecnicas/aumentacion.py).
-# - Las cifras del desafío de verdad: [La carrera (2010–2017)](../historia/la-carrera.md).
+# - Las cifras del desafío de verdad: [La carrera (2010–2017)](../historia/la-carrera.py).

@@ -100,7 +100,7 @@ assert back.flatten().tolist() == [0, -5, 5, 0, 0, 0, 0]
 # Y mirar sirvió para corregir. En la primera capa vieron detalles muy finos y muy gruesos, casi nada en medio, y algún
 # filtro muerto; en la segunda, las rayas falsas que deja saltar de cuatro en cuatro píxeles. Redujeron el filtro de 11×11 a 7×7 y el paso (*stride*) de 4 a
 # 2. AlexNet así ajustada es la [ZFNet][cnnhistory.models.zfnet.ZFNet]. Qué lugar ocupó en la competencia lo cuenta
-# [La carrera](../historia/la-carrera.md#2013).
+# [La carrera](../historia/la-carrera.py#2013).
 #
 # Aquí no verás caras de perro. Nuestra red tiene dos convoluciones y solo ha visto ropa en gris de 28×28. Lo que
 # muestre será suyo, y lo diremos como salga.
