@@ -27,6 +27,18 @@ def test_every_net_has_its_block_and_its_counts(name):
     assert ("Viene de" in shown) == bool(card.inherits)
 
 
+def test_a_net_leads_to_its_heirs_and_they_lead_back():
+    shown = terms(cards.ficha("alexnet", "arquitecturas/alexnet.py"))["Lo heredaron"]
+    assert re.findall(r'href="(.*?)">(.*?)<', shown) == [
+        ("../zfnet/", "ZFNet"),
+        ("../nin/", "NiN"),
+        ("../vgg/", "VGG-16"),
+        ("../googlenet/", "GoogLeNet"),
+    ]
+    assert "Lo heredaron" not in terms(cards.ficha("senet_mini", "arquitecturas/senet.py"))
+    assert "Lo heredaron" not in terms(cards.ficha("alexnet_mini", "arquitecturas/alexnet.py"))
+
+
 def test_every_net_leads_to_the_results():
     shown = terms(cards.ficha("resnet50", "arquitecturas/resnet.py"))["Junto a las demás"]
     assert re.findall(r'href="(.*?)"', shown) == [

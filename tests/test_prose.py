@@ -48,7 +48,13 @@ def test_of_markdown_it_skips_code_and_headers(tmp_path):
 
 def test_names_acronyms_and_english_titles_are_not_checked():
     text = "La red de Hinton usa ReLU y «One weird trick for all» con conv2 bien-hecha"
-    assert prose.words(text) == {"red", "de", "usa", "con", "bien", "hecha"}
+    assert prose.words(text) == {"La", "red", "de", "usa", "con", "bien", "hecha"}
+
+
+def test_the_first_word_of_a_sentence_is_checked_too():
+    assert {"Veamso", "Gato", "Perro"} <= prose.words("Veamso eso. Gato, y Hinton. ¿Perro?")
+    assert "Hinton" not in prose.words("Veamso eso. Gato, y Hinton. ¿Perro?")
+    assert prose.misspelled({"Veamso", "Gato"}) == {"Veamso"}
 
 
 @pytest.mark.parametrize(

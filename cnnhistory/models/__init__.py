@@ -705,7 +705,7 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
                 "entrada de 28×28×1 y diez clases",
                 "conv1 de 5×5 con paso 1 en lugar de 7×7 con paso 2",
                 "la segunda LRN después del pooling y no antes, que cuesta la cuarta parte",
-                "cuatro módulos Inception en lugar de nueve, y más angostos",
+                "cuatro bloques Inception en lugar de nueve, y más angostos",
                 "sin cabezas auxiliares, y con dropout de 0.2 en lugar de 0.4",
                 "nace con la inicialización de He, no con la del artículo",
             ),

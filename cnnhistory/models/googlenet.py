@@ -3,7 +3,7 @@
 C. Szegedy, W. Liu, Y. Jia, P. Sermanet, S. Reed, D. Anguelov, D. Erhan, V. Vanhoucke y
 A. Rabinovich, «Going Deeper with Convolutions», CVPR 2015. https://arxiv.org/abs/1409.4842
 
-Cada módulo Inception tiene cuatro ramas en paralelo; las convoluciones de 1×1 que las preceden
+Cada bloque Inception tiene cuatro ramas en paralelo; las convoluciones de 1×1 que las preceden
 reducen canales y hacen que la cuenta salga barata.
 """
 
@@ -32,7 +32,7 @@ INCEPTION = {
     "5a": (256, (160, 320), (32, 128), 128),
     "5b": (384, (192, 384), (48, 128), 128),
 }
-"""Canales de cada módulo Inception, por su nombre en el artículo."""
+"""Canales de cada bloque Inception, por su nombre en el artículo."""
 
 
 def conv_relu(in_channels: int, out_channels: int, size: int, stride: int = 1) -> nn.Sequential:
@@ -208,7 +208,7 @@ class GoogLeNet(nn.Module):
 
 
 class GoogLeNetMini(nn.Module):
-    """GoogLeNet a escala de 28×28: tronco corto y cuatro módulos Inception.
+    """GoogLeNet a escala de 28×28: tronco corto y cuatro bloques Inception.
 
     Args:
         num_classes: Clases.

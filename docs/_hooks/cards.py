@@ -35,6 +35,7 @@ def ficha(name: str, src_uri: str) -> str:
         "La idea": escape(card.idea),
         "Viene de": ", ".join(link(CATALOG[parent], src_uri) for parent in card.inherits),
         "Dejó": _listed(card.gave),
+        "Lo heredaron": ", ".join(link(heir, src_uri) for heir in _heirs(card)),
         "Dónde se aparta del artículo": _listed(card.deviations),
         "Junto a las demás": ", ".join(_anchor(*each, src_uri) for each in RESULTS.items()),
     }
@@ -48,6 +49,20 @@ def link(card: Card, src_uri: str) -> str:
     if card.page in ("", src_uri):
         return label
     return _anchor(card.label, re.sub(r"\.(py|md)$", "/", card.page), src_uri)
+
+
+def _heirs(card: Card) -> list[Card]:
+    """La red principal de cada arquitectura que viene de la de esta ficha, si dice qué dejó.
+
+    La principal de una página es la primera que dice qué dejó.
+    """
+    family = {name for name, other in CATALOG.items() if other.page == card.page}
+    pages = {other.page for other in CATALOG.values() if card.gave and family & set(other.inherits)}
+    heirs: dict[str, Card] = {}
+    for other in CATALOG.values():
+        if other.gave and other.page in pages - {card.page}:
+            heirs.setdefault(other.page, other)
+    return list(heirs.values())
 
 
 def _anchor(label: str, target: str, src_uri: str) -> str:

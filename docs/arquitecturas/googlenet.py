@@ -57,7 +57,7 @@ print(f"{'':<11} capas con pesos   parámetros   millones de MACs")
 for name, table in tables.items():
     card = models.CATALOG[name]
     weighted = sum(row.parameters > 0 for row in table)
-    # En GoogLeNet las ramas van en paralelo: cada módulo Inception suma dos capas al camino, no seis.
+    # En GoogLeNet las ramas van en paralelo: cada bloque Inception suma dos capas al camino, no seis.
     depth = weighted - 9 * (6 - 2) if name == "googlenet" else weighted
     print(
         f"{card.label:<11} {depth:>15}   {inspection.thousands(card.parameters):>10}   "
@@ -108,7 +108,7 @@ assert answers[1][1] < answers[3][1] < answers[5][1]
 # ### El precio de no elegir { #precio }
 #
 # Hagámoslo sin más con los números del primer bloque de la red. Llegan 192 canales y queremos 64 mapas de 1×1,
-# 128 de 3×3 y 32 de 5×5. La cuarta rama es un *max pooling* de 3×3 con paso 1, porque el pooling siempre había
+# 128 de 3×3 y 32 de 5×5. La cuarta rama es un pooling máximo de 3×3 con paso 1, porque el pooling siempre había
 # ayudado. A la derecha, lo que propone el artículo: antes de cada filtro caro, una convolución de 1×1 que reduce
 # los canales. Es un **cuello de botella** (*bottleneck*).
 
@@ -231,7 +231,7 @@ print(inspection.thousands(inspection.count_parameters(spare)), "parámetros, pa
 # %% [markdown]
 # Y la red. Tiene tres partes, y desde entonces casi todas las tienen. El **tronco** (*stem*) achica la foto
 # deprisa y saca bordes y texturas, como LeNet y AlexNet. El **cuerpo** (*body*) son los nueve bloques en tres
-# etapas, separadas por *max pooling*. La **cabeza** (*head*) promedia cada mapa en un número, como en *Network in
+# etapas, separadas por pooling máximo. La **cabeza** (*head*) promedia cada mapa en un número, como en *Network in
 # Network*, y acaba en una sola capa densa. Cambia la cabeza y la misma red detecta o segmenta.
 
 # %% tags=["fuente"]
@@ -712,7 +712,9 @@ assert reach["He"][1] < reach["Glorot"][1]
 
 # %%
 def shrunk_inception(channels):
-    return Inception(channels, WIDTHS, conv_relu, 3)  # el 3 es el lado de la rama que debía ser de 5
+    return Inception(
+        channels, WIDTHS, conv_relu, 3
+    )  # el 3 es el lado de la rama que debía ser de 5
 
 
 shrunk = []

@@ -618,8 +618,7 @@ plotting.image_grid(pictures, titles=[*test.classes, *[""] * 20], size=0.7)
 #
 # - una red **densa** sobre los píxeles, con casi los mismos parámetros que LeNet-5;
 # - la LeNet-5 moderna con los filtros **fijos**, al azar, tal como nacieron: solo aprende lo de encima. Le
-#   damos la tasa que mejor le sienta de las que probamos: con la de las otras dos hay semillas con las que
-#   ni arranca;
+#   damos la tasa que mejor le sienta de las que probamos;
 # - la LeNet-5 moderna que ya tienes, con los filtros **aprendidos**.
 
 # %%

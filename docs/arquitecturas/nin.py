@@ -484,10 +484,10 @@ assert lost["densa"][4] - 0.05 > lost["promedio"][4] > 0.03
 assert curve["promedio"][4] > curve["densa"][4] - 0.04
 
 # %% [markdown]
-# La del promedio empezó perdiendo por varios puntos. A los cuatro píxeles ya **alcanzó a la densa**, y con otras semillas la deja
-# muy atrás: la densa se había aprendido en qué posición del mapa mirar. Ahí está la virtud que el acierto de la tabla no enseñaba.
+# La del promedio empezó perdiendo por varios puntos. A los cuatro píxeles ya **alcanzó a la densa**, que
+# se había aprendido en qué posición del mapa mirar. Ahí está la virtud que el acierto de la tabla no enseñaba.
 #
-# Pero no es inmune. Lo que pierde ella cambia mucho de una semilla a otra, de unos pocos puntos a decenas. El promedio olvida el lugar; lo
+# Pero no es inmune: también ella pierde. El promedio olvida el lugar; lo
 # que está debajo, no del todo. Cada posición del último mapa ve casi toda la imagen, incluido el borde, que se nota porque más
 # allá hay relleno. Y el tronco solo vio prendas centradas. El promedio quita un obstáculo, no regala la invarianza: lo
 # que falta se pone en los datos, con [aumentación](../tecnicas/aumentacion.py).

@@ -408,7 +408,7 @@ right = torch.stack([(said[test.labels == k] == k).float().mean() for k in range
 print("la que peor reconoce:", test.classes[int(right.argmin())])
 
 # %% [markdown]
-# Eso es con el subconjunto que cabe en esta página. La misma red con las 60 000 imágenes, cuatro épocas y tres
+# Eso es con el subconjunto que cabe en esta página. La misma red con Fashion-MNIST entero, cuatro épocas y tres
 # semillas está en [la carrera justa](../resultados/carrera-justa.py), al lado de todas las demás.
 #
 # <!-- generado: grabada resnet_mini -->

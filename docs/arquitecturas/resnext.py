@@ -389,7 +389,7 @@ with torch.inference_mode():
 plotting.confusion_matrix(test.labels, said, test.classes)
 
 # %% [markdown]
-# Casi el mismo cálculo que la ResNet mini con poco más de un tercio de los parámetros. La carrera completa, con las 60 000 imágenes y
+# Casi el mismo cálculo que la ResNet mini con poco más de un tercio de los parámetros. La carrera completa, con Fashion-MNIST entero y
 # tres semillas, está en [la carrera justa](../resultados/carrera-justa.py).
 #
 # <!-- generado: grabada resnext_mini -->

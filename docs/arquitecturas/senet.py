@@ -229,7 +229,8 @@ assert list(counts.values()) == [28_088_024, 27_559_896, 115_088_984]
 # ## Prueba de fidelidad: contra timm, y a mano { #fidelidad }
 #
 # La SE-ResNet-50 de referencia es la de timm, que conserva los pesos de los autores. Le damos pesos y
-# estadísticas al azar, los pasamos a la nuestra y comparamos salidas en doble precisión, en los dos modos.
+# estadísticas al azar, los pasamos a la nuestra y comparamos salidas en doble precisión, en los dos modos. Para esta
+# celda hace falta timm, que no viene con el paquete: `pip install timm`.
 
 # %%
 import math
@@ -237,7 +238,7 @@ import warnings
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # timm: no hay barra que dibujar
 
-import timm  # no viene con el paquete: pip install timm
+import timm
 
 from cnnhistory import weights
 

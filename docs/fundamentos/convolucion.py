@@ -539,7 +539,7 @@ assert reached == [layer.receptive_field for layer in table] == [3, 5, 7, 11]
 
 # %% [markdown]
 # Dos convoluciones de 3×3 ven lo mismo que una de 5×5 y cuestan menos: $2 \cdot 9 = 18$ pesos por cada par de canales, en vez de 25. De
-# esa observación salió [una red entera](../referencia/bibliografia.md#simonyan2014) en 2014. Por eso los filtros que más se usan son
+# esa observación salió [una red entera](../arquitecturas/vgg.py) en 2014. Por eso los filtros que más se usan son
 # pequeños: 3×3, algún 5×5 al principio, y 1×1 para mezclar canales.
 #
 # ## Cuánto cuesta { #costo }

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # CPU y GPU: por qué tarda lo que tarda
 #
-# La misma red, los mismos datos. A una persona le lleva una noche y a otra, diez minutos. **¿Qué tiene la máquina
+# La misma red, los mismos datos. Una persona la entrena mientras toma un café; otra la deja para mañana. **¿Qué tiene la máquina
 # rápida que no tenga la tuya? ¿Y cuánto de eso depende de cómo escribas el código?**
 #
 # En esta página contamos con lápiz cuánto trabajo hay en una convolución y cuántos bytes mueve. Después lo medimos en la

@@ -14,6 +14,7 @@
 
 # %%
 import math
+from functools import partial
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -251,7 +252,7 @@ for side in (30, 47):
     assert pooled(torch.zeros(1, 64, side, side).mean(dim=(2, 3))).shape == (1, 10)
 
 # %% [markdown]
-# Lo propuso [Network in Network](../referencia/bibliografia.md#lin2013) en 2013, y desde GoogLeNet casi ninguna red
+# Lo propuso [Network in Network](../arquitecturas/nin.py) en 2013, y desde GoogLeNet casi ninguna red
 # termina de otra manera.
 #
 # ## ¿Y clasifica mejor? { #entrenar }
@@ -581,17 +582,26 @@ silent = {0: silent_filters(one_layer())}
 for rate in (0.01, 0.1, 0.15):
     net = after_one_epoch(one_layer(), rate)
     silent[rate] = silent_filters(net)
-    print(f"tasa {rate}: {silent[rate]} filtros muertos, {evaluate(net, val_batches).top1:.1%}")
+    score = evaluate(net, val_batches).top1
+    print(f"tasa {rate}: {silent[rate]} filtros muertos, {score:.1%}")
 
+leaky = after_one_epoch(one_layer(partial(nn.LeakyReLU, 0.1)), 0.15)
+rescued = evaluate(leaky, val_batches).top1
+print(f"tasa 0.15, con una pendiente de 0.1 al otro lado: {rescued:.1%}")
 assert silent[0] == 0
 assert silent[0.01] <= 2
 assert silent[0.15] > silent[0.1] > 0
 assert silent[0.15] > 32
+assert max(score, rescued) < 0.5
 
 # %% [markdown]
 # Recién creada, la capa no tiene ningún filtro muerto. Con una tasa prudente casi no aparecen. Con una tasa grande mueren
 # unos cuantos, y nada en la pantalla avisa: la red pesa lo mismo, calcula lo mismo y acierta lo que puede con los que le quedan. Un poco
-# más de tasa, y mueren la mayoría y con ellos el acierto.
+# más de tasa, y mueren la mayoría.
+#
+# El acierto también se hunde, pero no les eches a los muertos toda la culpa. La última línea es el control: con una ReLU que deja pasar
+# una décima de lo negativo (*leaky ReLU*) ningún filtro puede morir así, y esa tasa la hunde igual. Los filtros muertos son
+# un síntoma de la tasa excesiva, y el único que queda cuando la red, como con 0.1, parece sana.
 #
 # ## Errores comunes { #errores }
 #

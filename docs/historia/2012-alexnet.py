@@ -415,7 +415,9 @@ for memory in (1.5, 3, 6):
 # precio? ¿Bajó siempre?
 
 # %% [markdown] tags=["solucion"]
-# No. La TITAN Z era más cara por operación que la 580 de cuatro años antes: se pagaba por tenerlo todo en una placa.
+# No se puede decir que bajara siempre: con su reloj base, la TITAN Z sale algo más cara por operación que la 580 de cuatro
+# años antes; con el que alcanza en la práctica, que es mayor, quedarían más cerca. Se pagaba por tenerlo todo en una placa. Un año
+# después, la TITAN X costaba menos de la mitad que cualquiera de las dos.
 
 # %% tags=["solucion"]
 prices = {
@@ -426,7 +428,8 @@ prices = {
 per_trillion = {name: price / speed * 1e12 for name, (price, speed) in prices.items()}
 for name, dollars in per_trillion.items():
     print(f"{name}: {dollars:.0f} dólares por billón de operaciones por segundo")
-assert per_trillion["TITAN X"] < per_trillion["GTX 580"] < per_trillion["TITAN Z"]
+assert per_trillion["TITAN X"] < 0.5 * min(per_trillion["GTX 580"], per_trillion["TITAN Z"])
+assert per_trillion["GTX 580"] < per_trillion["TITAN Z"]
 
 # %% [markdown]
 # **5. Inventa.** En el experimento, ¿qué le harías a la red para que alcance a HOG con menos imágenes? Prueba una cosa.

@@ -225,7 +225,8 @@ assert right_place.mean() > 0.8
 # portadas. Pero reconocer *esta* gata no es reconocer *un gato*: para eso, las manchas de su pelo estorban.
 #
 # Para clasificar se hizo un cambio: en vez de puntos elegidos, **una rejilla** que lo describe todo por igual, como la de
-# [`DenseSIFT`](../api/classic.md#cnnhistory.classic.DenseSIFT). Aquí nos dará dos parches por punto, de 8 y de 12 píxeles.
+# [`DenseSIFT`](../api/classic.md#cnnhistory.classic.DenseSIFT). De fábrica da dos parches por punto, de 8 y de 12 píxeles; para
+# mirar los descriptores uno por uno basta con el de 8.
 #
 # ## Palabras visuales { #palabras }
 #

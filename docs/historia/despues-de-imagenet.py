@@ -46,7 +46,7 @@ assert answers.tolist() == [[-3.0, 1.0]]
 # ## De clasificar a encontrar { #encontrar }
 #
 # Hagámoslo con una red de verdad. La [LeNet-5 moderna](../arquitecturas/lenet-5.py) clasifica prendas de 28×28.
-# Le añadimos una clase más, **«nada»**: recortes vacíos o que pillan una prenda solo a medias. Enseguida verás por
+# Le añadimos una clase más, **«nada»**: recortes vacíos o que muestran una prenda solo a medias. Enseguida verás por
 # qué hace falta.
 #
 # Primero, las escenas: un lienzo negro con varias prendas puestas en lugares al azar, sin que se toquen.
@@ -155,9 +155,10 @@ with torch.inference_mode():
     assert torch.allclose(finder(crops)[:, :, 0, 0], net(crops), atol=1e-4)
     canvas, placed = scene(test_set, 5, torch.Generator().manual_seed(seed))
     maps = finder(normalize(canvas[None].float() / 255))[0].softmax(0)
-print("parámetros:", inspection.count_parameters(net), "y", inspection.count_parameters(finder))
+own, searching = (inspection.count_parameters(each) for each in (net, finder))
+print("parámetros:", inspection.thousands(own), "y", inspection.thousands(searching))
 print("de un lienzo", tuple(canvas.shape), "salen mapas", tuple(maps.shape))
-assert inspection.count_parameters(net) == inspection.count_parameters(finder)
+assert own == searching
 
 # %% [markdown]
 # Los mismos parámetros y, en un recorte, las mismas respuestas. Pero de un lienzo entero sale un mapa por clase.

@@ -227,27 +227,26 @@ assert (error(1), error(5)) == (0.75, 0.25)
 # dos son falsas: ninguna red sola sacó eso. El libro de cuentas tiene las dos cifras cuando se publicaron:
 
 # %%
-pairs = [
-    (2012, "supervision-extra", "alexnet-una"),
-    (2014, "vgg", "vgg-una"),
-    (2015, "msra", "resnet-152-una"),
-    (2015, "prelu", "prelu-una"),
-]
-for year, together, alone in pairs:
-    many, one = ilsvrc.find(year, together), ilsvrc.find(year, alone)
-    worse = one.top5_error / many.top5_error - 1
+alone = [result for result in ilsvrc.results() if result.models == 1]
+for one in alone:
+    together = [
+        other for other in ilsvrc.results(one.year) if other.team == one.team and other.is_ensemble
+    ]
+    many = min(together, key=lambda result: result.top5_error)
+    more = one.top5_error / many.top5_error - 1
     print(
-        f"{year} {many.network:<10} el conjunto {many.top5_error:5.2f} %, "
-        f"una red {one.top5_error:5.2f} %: {worse:.0%} más errores"
+        f"{one.year} {many.network:<10} el conjunto {many.top5_error:5.2f} %, "
+        f"una red {one.top5_error:5.2f} %: {more:.0%} más errores"
     )
-    assert many.is_ensemble
-    assert one.models == 1
-    assert 0.1 < worse < 0.3
+    assert more > 0.02
+validated = sum(one.test_set == "validación" for one in alone)
+print(f"medidas en validación, y no en la prueba: {validated} de {len(alone)}")
+assert (validated, len(alone)) == (3, 5)
 
 # %% [markdown]
-# Quien descarga una de esas redes y espera la cifra del cartel cree que cargó mal los pesos. Y tres de las cuatro redes
-# solas se midieron en validación, que tampoco es la prueba. El arreglo es decir siempre qué se
-# midió: cuántas redes, con qué datos, en qué fotos.
+# Quien descarga una de esas redes y espera la cifra del cartel cree que cargó mal los pesos. Además, tres de las cinco redes
+# solas se midieron en validación, que tampoco es la prueba. El arreglo es decir siempre qué se midió: cuántas redes, con
+# qué datos, en qué fotos.
 #
 # ### Leer más decimales de los que hay { #decimales }
 #

@@ -8,7 +8,7 @@
 # Una carrera justa deja fijo todo lo demás: las mismas imágenes, la misma receta, las mismas épocas y varias
 # semillas. Aquí corren las minis, que guardan la idea de cada red en menos de 300 000 parámetros, junto con
 # LeNet-5, su versión moderna y la regresión softmax, que no tiene ninguna capa oculta. Primero está la carrera
-# grabada, con las 60 000 imágenes de Fashion-MNIST; después, una corta que se corre al construir esta página.
+# grabada, con Fashion-MNIST entero (54 000 imágenes para entrenar y 6000 para validar); después, una corta que se corre al construir esta página.
 #
 # ## El resultado { #resultado }
 #
@@ -20,7 +20,7 @@
 #
 # ### Qué muestra { #que-muestra }
 #
-# - **El progreso no es cronológico.** La LeNet-5 moderna, un diseño de 1998 con ReLU y agrupación por máximo, gana
+# - **El progreso no es cronológico.** La LeNet-5 moderna, un diseño de 1998 con ReLU y pooling máximo, gana
 #   a las minis de AlexNet, NiN y All-CNN, todas posteriores.
 # - **La normalización por lotes y los atajos sí se notan.** Las tres primeras son ResNet, DenseNet y SENet, y las tres
 #   tienen ambas cosas. Entre ellas hay menos de medio punto, y entre ResNet y DenseNet, menos de lo que cambia una

@@ -12,7 +12,8 @@
 # ## La prueba, una vez y despacio
 #
 # Con la ResNet-18. Los pesos de torchvision llegan con sus nombres (`layer1.0.conv1.weight`);
-# [`convert`][cnnhistory.weights.convert] los traduce a los nuestros (`stages.0.0.residual.0.0.weight`).
+# [`convert`][cnnhistory.weights.convert] los traduce a los nuestros (`stages.0.0.residual.0.0.weight`). Si copias esta
+# página, te hará falta timm, que no viene con el paquete: `pip install timm`.
 
 # %%
 import math
@@ -21,7 +22,7 @@ import warnings
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # timm: no hay barra que dibujar
 
-import timm  # no viene con el paquete: pip install timm
+import timm
 import torch
 import torchvision
 from torch import nn

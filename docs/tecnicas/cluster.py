@@ -939,7 +939,7 @@ assert 1.7 < per_image / convolutions < 2.2
 #
 # Lo que publica quien lo hizo. Son cifras **de sus autores**, que aquí no podemos repetir. Las recetas no son idénticas:
 # NVIDIA usa suavizado de etiquetas y un plan en coseno; FFCV entrena con imágenes más pequeñas, de 160 a 192 píxeles, y
-# al medir promedia cada foto con su reflejo. Compara el coste, no el acierto.
+# al medir promedia cada foto con su reflejo. Compara el costo, no el acierto.
 #
 # | Quién | GPU | Épocas | Tiempo | Error top-1 (%) |
 # | --- | --- | --: | --: | --: |
