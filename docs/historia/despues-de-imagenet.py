@@ -289,7 +289,7 @@ assert torch.allclose(words, same, atol=1e-4)
 # En 2022 llegó la contraprueba. **ConvNeXt** tomó una ResNet-50 y le fue cambiando, de una en una, lo que los
 # transformers hacían distinto: la receta de entrenamiento, las proporciones, filtros de 7×7 por canal, menos
 # activaciones, otra normalización. Sin atención en ninguna parte llegó al 87.8 % y, según su artículo,
-# superó a Swin, el transformer de referencia, en detección y segmentación.[^convnext] Buena parte de la ventaja
+# superó a [Swin](../referencia/bibliografia.md#liu2021), el transformer de referencia, en detección y segmentación.[^convnext] Buena parte de la ventaja
 # no estaba en la atención, sino en todo lo demás que había cambiado con ella.
 #
 # Fíjate en que estas cifras son de acierto **top-1**, con una sola red y a menudo con datos adicionales. No se

@@ -7,7 +7,7 @@
 #
 # Con álbumes así se entrenaban los programas. Hacia 2006 casi todo el campo afinaba algoritmos, y **casi
 # nadie se preguntaba si el problema era el álbum**. Fei-Fei Li, que había reunido uno de los más usados,
-# Caltech-101, se hizo esa pregunta y decidió construir otro: fotos de todas las cosas que tienen nombre.
+# [Caltech-101](../referencia/bibliografia.md#feifei2004), se hizo esa pregunta y decidió construir otro: fotos de todas las cosas que tienen nombre.
 #
 # Esta página cuenta qué hubo que resolver para eso, cómo de ahí salió una competencia y qué mide
 # exactamente el número del que se habla en todas las demás: el **error top-5**. Lo calcularás a mano,
@@ -173,7 +173,7 @@ with plotting.style():
 # ## Un concurso con respuestas bajo llave { #desafio }
 #
 # Al principio casi nadie lo usó. Para que lo usaran, el equipo organizó en 2010 una competencia, al lado de
-# la que ya existía (PASCAL VOC, con veinte clases). Se llamó *ImageNet Large Scale Visual Recognition
+# la que ya existía ([PASCAL VOC](../referencia/bibliografia.md#everingham2010), con veinte clases). Se llamó *ImageNet Large Scale Visual Recognition
 # Challenge*, **ILSVRC**, y sus reglas caben en cuatro líneas:
 #
 # 1. Mil clases de ImageNet, elegidas de modo que ninguna contenga a otra.
