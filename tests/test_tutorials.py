@@ -1,11 +1,13 @@
 """Los tutoriales, como los vive quien los copia."""
 
+import ast
 import os
 import re
 import shutil
 import site
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
@@ -61,6 +63,32 @@ def test_the_wheel_runs_the_quickest_tutorial_from_an_empty_folder(clean_python,
     assert used
     assert Path(used[1]).is_relative_to(clean_python.parents[1])
     assert [item.name for item in tmp_path.iterdir()] == [QUICKEST.name]
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_asks_only_for_the_package_or_says_what_else(path):
+    """Con `pip install .` corre; lo que no venga con el paquete, la página dice cómo instalarlo."""
+    text = path.read_text("utf-8")
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(text))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    names = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn"}
+    names |= {"skimage": "scikit-image"}
+    wanted = {names.get(name, name) for name in imported - sys.stdlib_module_names}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    given = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]}
+    # scipy viene con scikit-learn, y a_mano.py lo escribe la propia página.
+    missing = wanted - given - {"cnnhistory", "scipy", "a_mano"}
+    told = re.sub(r"^# ", "", text, flags=re.MULTILINE)
+    assert all(f"`pip install {name}`" in told for name in missing), missing
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)

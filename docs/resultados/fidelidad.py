@@ -13,7 +13,7 @@
 #
 # Con la ResNet-18. Los pesos de torchvision llegan con sus nombres (`layer1.0.conv1.weight`);
 # [`convert`][cnnhistory.weights.convert] los traduce a los nuestros (`stages.0.0.residual.0.0.weight`). Si copias esta
-# página, te hará falta timm, que no viene con el paquete: `pip install timm`.
+# página, te harán falta timm e IPython, que no vienen con el paquete: `pip install timm` y `pip install IPython`.
 
 # %%
 import math
