@@ -1,16 +1,19 @@
-"""Las redes completas contra las curvas de d2l.
+"""Las corridas largas: las redes completas contra las curvas de d2l, y las minis con más épocas.
 
-`resultados/d2l.csv` tiene el último punto de cada curva publicada, y `resultados/completas`,
-nuestras corridas.
+`resultados/d2l.csv` tiene el último punto de cada curva publicada, y `resultados/completas` y
+`resultados/largas`, nuestras corridas.
 """
 
 import csv
+import statistics
 from functools import cache
+from html import escape
 from pathlib import Path
 
 import charts
 
 from cnnhistory import race
+from cnnhistory.inspection import thousands
 
 RESULTS = Path(__file__).parent.parent / "resultados"
 
@@ -42,12 +45,39 @@ def against_d2l(src_uri: str) -> str:
             row["epocas"],
             charts.percent(100 * float(row["acierto"])),
             _score(own) if own else "",
-            f"`{row['red']}`, {own.runs} semillas" if own else "sin correr",
+            _effort(row["red"], own) if own else "sin correr",
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _score(row: race.Standing) -> str:
-    deviation = f" ± {charts.number(100 * row.deviation)}" if row.runs > 1 else ""
-    return f"{charts.number(100 * row.top1)}{deviation}\u00a0%"
+def long_runs(src_uri: str) -> str:
+    """Las minis entrenadas más épocas, de la que más acierta a la que menos."""
+    lines = [
+        "| Red | Parámetros | Validación | Prueba | Semillas |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in ours("largas").values():
+        runs = [run for run in race.load(RESULTS / "largas") if run.recipe["name"] == row.name]
+        chosen = statistics.mean(run.history[-1].val_top1 for run in runs)
+        lines.append(
+            f"| `{row.name}` | {thousands(row.parameters)} | {charts.percent(100 * chosen)} "
+            f"| {_score(row, 2)} | {row.runs} |"
+        )
+    run = race.load(RESULTS / "largas")[0]
+    return "\n".join(lines) + (
+        f"\n\nReceta: {run.recipe['epochs']} épocas, lotes de {run.recipe['batch_size']}, aumentación "
+        f"`{run.recipe['augment']}`. Máquina: {escape(run.machine)}, con otros trabajos al lado. Fecha: "
+        f"{run.date}. Los registros están en `docs/resultados/largas`."
+    )
+
+
+def _effort(name: str, row: race.Standing) -> str:
+    runs = [run for run in race.load(RESULTS / "completas") if run.recipe["name"] == name]
+    seeds = "1 semilla" if row.runs == 1 else f"{row.runs} semillas"
+    return f"`{name}`, {seeds}, {runs[0].recipe['epochs']} épocas"
+
+
+def _score(row: race.Standing, decimals: int = 1) -> str:
+    deviation = f" ± {charts.number(100 * row.deviation, decimals)}" if row.runs > 1 else ""
+    return f"{charts.number(100 * row.top1, decimals)}{deviation}\u00a0%"

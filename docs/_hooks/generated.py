@@ -241,6 +241,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "recetas-de-articulo": recipes.papers,
     "resumen-recetas": recipes.summary,
     "tabla-completas": fullsize.against_d2l,
+    "tabla-largas": fullsize.long_runs,
     "tarjetas-velocidad": history.card_speeds,
     "tarjetas-memoria": history.card_memories,
     "tarjetas-tabla": history.card_table,
