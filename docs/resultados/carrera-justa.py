@@ -136,8 +136,8 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 #
 # Para comparar: en la lista de resultados que acompaña a
 # [Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist), que sus autores no verifican, la mejor red de unos 500 000
-# parámetros llega a 0.934, y una VGG-16 de 26 millones, a 0.935. Las minis, con menos de 200 000, llegan ahí: con
-# la mejor semilla de SENet se pasa por poco, y entre ellas no se distinguen. En la lista las hay mejores, como una DenseNet de 768 000, con 0.954.
+# parámetros llega a 0.934, y una VGG-16 de 26 millones, a 0.935. Las minis, con menos de 200 000, llegan ahí: la
+# mejor semilla de SENet se pasa por poco, y entre ellas no se distinguen: la validación prefiere a VGG, y la prueba, a SENet. En la lista las hay mejores, como una DenseNet de 768 000, con 0.954.
 # Para eso hace falta más red.
 #
 # ## Las redes completas { #completas }
