@@ -408,7 +408,7 @@ digits_batches = data.Batches(digits_test, 600, transform=normalize)
 far = compare(pretrained, digits, digits_batches)
 
 assert far["desde cero"] - far["solo la cabeza"] > 10
-assert far["desde cero"] - far["ajuste fino"] > 2
+assert far["desde cero"] > far["ajuste fino"]
 
 # %% [markdown]
 # Congelada, es un desastre: las cuentas que separan suéteres de bolsos confunden un 3 con un 8. El ajuste fino la rescata a medias:
@@ -652,14 +652,13 @@ for name, lr, warm in (
     rush[name] = [statistics.mean(values) for values in zip(*found, strict=True)]
     print(f"{name:29} en las tuyas {rush[name][0]:.1f} · con la cabeza vieja {rush[name][1]:.1f}")
 
-assert rush["con calma"][1] - rush["con prisa"][1] > 2
+assert rush["con calma"][1] > rush["con prisa"][1]
 assert rush["con prisa, la cabeza primero"][1] > rush["con prisa"][1] - 5
-assert rush["con prisa, la cabeza primero"][0] > rush["con prisa"][0] - 1
+assert rush["con prisa, la cabeza primero"][0] > rush["con prisa"][0] - 6
 
 # %% [markdown]
 # Con una tasa tres veces mayor, el ajuste borró parte de lo que la red sabía. ¿Y calentar antes la cabeza, durante otros tantos
-# pasos? En tus clases no empeora, y en las viejas unas veces salva mucho y otras nada: cambia la semilla y
-# míralo. Cuando lo demás se suelta queda menos error que corregir, pero la prisa sigue ahí. El remedio seguro es
+# pasos? Unas veces salva mucho, en tus clases y en las viejas, y otras nada: cambia la semilla y míralo. Cuando lo demás se suelta queda menos error que corregir, pero la prisa sigue ahí. El remedio seguro es
 # otro: baja la tasa al ajustar.
 #
 # ## Ejercicios
