@@ -203,7 +203,7 @@ def fashion_mnist(subset: str = "mini", root: str | Path | None = None) -> tuple
 
 
 def mnist(root: str | Path | None = None) -> tuple[Dataset, Dataset]:
-    """Carga MNIST: 60 000 cifras manuscritas de entrenamiento y 10 000 de prueba.
+    """Carga MNIST: 60 000 cifras manuscritas de entrenamiento y 10 000 de prueba.
 
     Y. LeCun, L. Bottou, Y. Bengio y P. Haffner, «Gradient-Based Learning Applied to Document
     Recognition» (1998), http://yann.lecun.com/exdb/mnist/. Se busca en ``root``, en la carpeta
@@ -225,7 +225,7 @@ def mnist(root: str | Path | None = None) -> tuple[Dataset, Dataset]:
 
 
 def cifar10(root: str | Path | None = None) -> tuple[Dataset, Dataset]:
-    """Carga CIFAR-10: 50 000 fotos de entrenamiento y 10 000 de prueba, de diez clases.
+    """Carga CIFAR-10: 50 000 fotos de entrenamiento y 10 000 de prueba, de diez clases.
 
     A. Krizhevsky, «Learning Multiple Layers of Features from Tiny Images» (2009),
     https://www.cs.toronto.edu/~kriz/cifar.html. Se busca, en su versión para Python, como
@@ -245,7 +245,7 @@ def cifar10(root: str | Path | None = None) -> tuple[Dataset, Dataset]:
 
 
 def cifar100(root: str | Path | None = None) -> tuple[Dataset, Dataset]:
-    """Carga CIFAR-100, con sus cien clases finas: 50 000 fotos y 10 000 de prueba.
+    """Carga CIFAR-100, con sus cien clases finas: 50 000 fotos y 10 000 de prueba.
 
     Es de la misma fuente que `cifar10` y se busca igual, en una carpeta ``cifar-100-python``.
 

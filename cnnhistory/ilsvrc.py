@@ -21,10 +21,10 @@ YEARS = range(2010, 2018)
 """Los años en que se celebró el desafío."""
 
 TEST_SETS = {
-    "2010": "prueba de 2010, 150 000 imágenes",
+    "2010": "prueba de 2010, 150 000 imágenes",
     "2011": "prueba de 2011",
-    "2012+": "prueba de 2012 en adelante, 100 000 imágenes",
-    "validación": "validación de 2012, 50 000 imágenes",
+    "2012+": "prueba de 2012 en adelante, 100 000 imágenes",
+    "validación": "validación de 2012, 50 000 imágenes",
 }
 """En qué imágenes se midió el error. Cifras de conjuntos distintos no se comparan al decimal."""
 

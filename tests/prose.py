@@ -48,7 +48,7 @@ TYPOGRAPHY = {
     r"(?<=\d)x(?=\d)": "el signo de multiplicar es ×",
     r"(?<=[\s(])-(?=\d)": "el signo de menos es −",
     r"\w -\s|\s- \w|\w--": "la raya es — y, mejor, una coma o dos puntos",
-    r"(?<![\d.,])\d{5,}(?![\d.])": "los miles se separan con un espacio fino (U+202F)",
+    r"(?<![\d.,])\d{5,}(?![\d.])|(?<![\d.,])\d{1,3} \d{3}(?!\d)": "los miles se separan con un espacio fino (U+202F)",
     r"\d %(?=\d)|\d,\d{3}(?!\d)": "los miles llevan espacio fino y los decimales, punto",
 }
 

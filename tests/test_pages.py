@@ -61,6 +61,22 @@ def test_a_page_that_drops_something_is_noticed():
     assert normalized("3·3·3·64 + 64") not in normalized("3·3·3·64")
 
 
+def test_no_heading_has_a_formula():
+    """En el índice de la página no hay KaTeX: se leerían los signos de LaTeX."""
+    pages = [path for path in DOCS.rglob("*.*") if path.suffix in (".md", ".py")]
+    headings = [
+        line
+        for path in pages
+        for line in re.findall(
+            r"^# #{1,4} .*" if path.suffix == ".py" else r"^#{1,4} .*",
+            path.read_text("utf-8"),
+            re.MULTILINE,
+        )
+    ]
+    assert len(headings) > 500
+    assert not [line for line in headings if "$" in line]
+
+
 @pytest.mark.parametrize(
     "path", sorted({*(DOCS / "api").glob("*.md")} - {DOCS / "api/index.md"}), ids=lambda p: p.stem
 )

@@ -30,7 +30,7 @@ ALLCNN_C = (
 
 
 class AllCNN(nn.Module):
-    """La familia All-CNN para 32×32; la C tiene 1 369 738 parámetros con diez clases.
+    """La familia All-CNN para 32×32; la C tiene 1 369 738 parámetros con diez clases.
 
     Args:
         layers: Canales, lado del filtro y paso de cada convolución.

@@ -69,7 +69,7 @@ class BatchNorm(nn.Module):
 
 
 class LeNet5BN(nn.Module):
-    """La LeNet-5 moderna con normalización por lotes: 62 158 parámetros con diez clases.
+    """La LeNet-5 moderna con normalización por lotes: 62 158 parámetros con diez clases.
 
     Args:
         num_classes: Clases.

@@ -133,7 +133,7 @@ class AuxiliaryHead(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """La GoogLeNet del artículo: 6 998 552 parámetros, 13 378 280 con sus cabezas auxiliares.
+    """La GoogLeNet del artículo: 6 998 552 parámetros, 13 378 280 con sus cabezas auxiliares.
 
     Nota histórica: la de torchvision cambia LRN por normalización por lotes y, por un error que
     se quedó (https://github.com/pytorch/vision/issues/906), el 5×5 por un 3×3.
@@ -143,7 +143,7 @@ class GoogLeNet(nn.Module):
         in_channels: Canales de la imagen.
         auxiliary: Si tiene cabezas auxiliares. Con ellas, y solo en modo de entrenamiento,
             devuelve tres salidas: la principal, la de 4a y la de 4d.
-        torchvision: Si es la variante de torchvision: 6 624 904 parámetros sin cabezas.
+        torchvision: Si es la variante de torchvision: 6 624 904 parámetros sin cabezas.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class NiNBlock(nn.Sequential):
 
 
 class NiN(nn.Sequential):
-    """La NiN de CIFAR-10, la del artículo: 966 986 parámetros.
+    """La NiN de CIFAR-10, la del artículo: 966 986 parámetros.
 
     Args:
         num_classes: Clases.
@@ -64,7 +64,7 @@ class NiN(nn.Sequential):
 
 
 class NiNImageNet(nn.Sequential):
-    """La NiN de ImageNet: 7 595 176 parámetros.
+    """La NiN de ImageNet: 7 595 176 parámetros.
 
     Nota histórica: no está en el artículo; es la que sus autores publicaron en el Caffe Model Zoo.
 

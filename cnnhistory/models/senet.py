@@ -154,7 +154,7 @@ class SEResNet(ResNet):
 
 
 class SENet154(nn.Module):
-    """La red que ganó en 2017: 115 088 984 parámetros con mil clases.
+    """La red que ganó en 2017: 115 088 984 parámetros con mil clases.
 
     Args:
         num_classes: Clases.

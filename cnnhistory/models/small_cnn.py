@@ -36,8 +36,8 @@ class OneConvolution(nn.Module):
     Args:
         num_classes: Clases.
         in_channels: Canales de la imagen.
-        pooling: Si un pooling de 2×2 sigue a la convolución: 462 954 parámetros en vez de
-            1 845 354.
+        pooling: Si un pooling de 2×2 sigue a la convolución: 462 954 parámetros en vez de
+            1 845 354.
     """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 3, pooling: bool = False) -> None:
@@ -63,7 +63,7 @@ class OneConvolution(nn.Module):
 
 
 class TwoConvolutions(nn.Module):
-    """Dos convoluciones con relleno y pooling, y 128 neuronas ocultas: 564 426 parámetros.
+    """Dos convoluciones con relleno y pooling, y 128 neuronas ocultas: 564 426 parámetros.
 
     Args:
         num_classes: Clases.

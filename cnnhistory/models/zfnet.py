@@ -16,7 +16,7 @@ __all__ = ["ZFNet", "ZFNetMini"]
 
 
 class ZFNet(nn.Module):
-    """La ZFNet de la figura 3 del artículo: 62 357 608 parámetros con mil clases.
+    """La ZFNet de la figura 3 del artículo: 62 357 608 parámetros con mil clases.
 
     Nota histórica: el artículo no describe su «normalización de contraste local» en la red de la
     figura 3; aquí es la normalización de respuesta local de AlexNet, como en su código.

@@ -49,7 +49,7 @@ for result in ilsvrc.results(2012):
 #
 # ### Con qué { #con-que }
 #
-# Con dos tarjetas de videojuegos, dos GTX 580 de 3 GB de memoria cada una. Con 1 281 167 fotos
+# Con dos tarjetas de videojuegos, dos GTX 580 de 3 GB de memoria cada una. Con 1 281 167 fotos
 # etiquetadas, recorridas unas noventa veces, lo que tomó entre cinco y seis días. Y con un programa.
 # CUDA, el lenguaje para calcular en esas tarjetas, ya tenía unos años; lo que no había era una
 # biblioteca de convoluciones que instalar. Krizhevsky escribió la suya y la publicó: se llamó

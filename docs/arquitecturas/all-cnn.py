@@ -495,14 +495,14 @@ for kind, results in runs.items():
 # convoluciones. All-CNN tiene los mismos pesos que *ConvPool* y hace la mitad de
 # las operaciones; contra la base, en cambio, lleva casi el doble de pesos, y por eso esa comparación no vale.
 #
-# ¿Y las diferencias del artículo, que son de décimas? Cada error se midió en 10 000 fotos, y eso solo ya tiene un error estándar:
+# ¿Y las diferencias del artículo, que son de décimas? Cada error se midió en 10 000 fotos, y eso solo ya tiene un error estándar:
 
 # %%
 import math
 
 paper = {"base": 9.74, "Strided": 10.19, "ConvPool": 9.31, "All-CNN": 9.08}
 luck = math.sqrt(0.09 * 0.91 / 10_000)
-print(f"error estándar de un 9 % en 10 000 fotos: {100 * luck:.2f} puntos")
+print(f"error estándar de un 9 % en 10 000 fotos: {100 * luck:.2f} puntos")
 for kind in ("ConvPool", "base", "Strided"):
     gap = paper[kind] - paper["All-CNN"]
     print(

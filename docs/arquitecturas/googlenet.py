@@ -438,7 +438,7 @@ assert difference < 1e-9
 assert (false_count, true_count) == (6_624_904, 7_005_832)
 
 # %% [markdown]
-# La red de torchvision es un caso particular de la verdadera, con 380 928 pesos clavados en cero. No puede
+# La red de torchvision es un caso particular de la verdadera, con 380 928 pesos clavados en cero. No puede
 # aprender a ver de 5×5 en un solo paso. Si comparas tu GoogLeNet con la de torchvision y no te cuadran los
 # parámetros, empieza a buscar por aquí. Nuestra red del artículo usa el mismo código con otras dos opciones, y
 # sus cuentas son las de la tabla de arriba.
@@ -521,7 +521,7 @@ with plotting.style():
     figure, axis = plt.subplots(figsize=(4.4, 3))
     axis.imshow(lost, cmap="Blues", vmin=-60, vmax=120, alpha=0.45)
     for i, j in ((i, j) for i in range(4) for j in range(4)):
-        axis.text(j, i, f"{lost[i, j]:.0f}", ha="center", va="center")
+        axis.text(j, i, round(lost[i, j].item()), ha="center", va="center")
     axis.set_xticks(range(4), branches)
     axis.set_yticks(range(4), [f"bloque {i + 1}" for i in range(4)])
     axis.tick_params(length=0)
@@ -705,7 +705,7 @@ assert reach["He"][1] < reach["Glorot"][1]
 #
 # ### La 5×5 que es 3×3 { #rama-encogida }
 #
-# Es el error más copiado. [Ya viste](#torchvision) lo que cuesta en pesos: 380 928 que nunca estuvieron. ¿Y en
+# Es el error más copiado. [Ya viste](#torchvision) lo que cuesta en pesos: 380 928 que nunca estuvieron. ¿Y en
 # acierto? Repetimos el experimento de las ramas con la tercera encogida a 3×3, sin cambiar nada más, con las mismas
 # tres semillas:
 
@@ -741,7 +741,7 @@ assert gain / 3 > -0.03  # encoger la rama no mejora nada
 # tamaño de lo que cambia una semilla. Por eso el error duró años: la red aprende, y ninguna curva lo delata. Lo delata
 # contar los parámetros y compararlos con los del artículo.
 #
-# ### Contar el sesgo $k^2$ veces { #sesgo }
+# ### Contar el sesgo *k*² veces { #sesgo }
 #
 # ¿Cuánto ahorra un bloque Inception frente a una sola convolución que dé también 256 canales? La cuenta está
 # publicada con esta fórmula: $k \cdot k \cdot (c_{\text{entra}} + 1) \cdot c_{\text{sale}}$. Parece correcta; el
@@ -786,7 +786,7 @@ assert counts["una sola 5×5"][1] == inspection.count_parameters(nn.Conv2d(192, 
 #
 # ### Olvidar el relleno del pooling { #relleno }
 #
-# En la misma publicación, las operaciones del bloque salen 127 385 600. Su rama de pooling produce mapas de
+# En la misma publicación, las operaciones del bloque salen 127 385 600. Su rama de pooling produce mapas de
 # 26×26, porque se contó $28 - 3 + 1$. Pero entonces no se podría concatenar. Con relleno 1, el mapa sigue siendo
 # de 28×28.
 

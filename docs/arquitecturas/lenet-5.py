@@ -122,7 +122,7 @@ for kind, count in weights.items():
 assert list(weights.values()) == [4_821_600, 122_304, 156]
 
 # %% [markdown]
-# Los dos últimos números están en el artículo: C1 tiene 122 304 **conexiones** y 156 **parámetros**. No son
+# Los dos últimos números están en el artículo: C1 tiene 122 304 **conexiones** y 156 **parámetros**. No son
 # lo mismo. Las conexiones son operaciones: lo que cuesta usar la red. Los parámetros son
 # lo que hay que aprender: cuanto menos, menos ejemplos hacen falta. Compartir pesos no ahorra ni una
 # operación. Lo que ahorra son *preguntas*.
@@ -276,7 +276,7 @@ assert inspection.count_parameters(LeNet5()) == 60_000
 assert connections == 340_908
 
 # %% [markdown]
-# Sesenta mil parámetros exactos, y 340 908 conexiones. Fíjate en dónde está cada cosa. El cálculo vive en
+# Sesenta mil parámetros exactos, y 340 908 conexiones. Fíjate en dónde está cada cosa. El cálculo vive en
 # las convoluciones del principio; los parámetros, en C5 y F6. Dentro de catorce años, con AlexNet, ese
 # desequilibrio será enorme, y media historia de este sitio consistirá en deshacerlo.
 
@@ -499,7 +499,7 @@ for name, history in {"LeNet-5": lenet5_history, "moderna": modern_history}.item
 #   a veces no los distingues ni tú: las personas sin experiencia en moda que midieron los autores del
 #   conjunto acertaban el 83.5 %. El mejor resultado de su lista es 96.7 %, con una red de 8.9 millones de
 #   parámetros.[^fashion]
-# - **La cantidad.** Entrenamos con menos de la sexta parte de las 60 000 imágenes.
+# - **La cantidad.** Entrenamos con menos de la sexta parte de las 60 000 imágenes.
 # - **El tiempo.** Cinco épocas, unos segundos. En esa misma lista, una red de dos convoluciones y menos de
 #   cien mil parámetros, como esta, llega a 92.5 % con todos los datos.
 #

@@ -19,7 +19,7 @@
 # sacan características sin perder de vista *dónde* está cada cosa. Después todo se aplana en una lista y las capas
 # densas deciden. Las mejoras consistían en agrandar la primera parte. La segunda nadie la tocaba, y tenía tres problemas:
 #
-# - **El peso.** El enlace entre las dos partes de VGG-11, ya en 2014, sería una matriz de 25 088×4096. Abajo
+# - **El peso.** El enlace entre las dos partes de VGG-11, ya en 2014, sería una matriz de 25 088×4096. Abajo
 #   la calculamos: más de 400 MB. El iPhone 4S, un teléfono de 2011, tenía 512 MB de memoria para todo.[^telefono]
 # - **El lugar.** No puedes arreglarlo metiendo las densas antes, para que la red decida más hondo: aplanar destruye la
 #   estructura espacial, y con los mapas todavía grandes la matriz sería aún mayor.
@@ -597,7 +597,7 @@ assert (correct == test.labels[:300]).double().mean() > 0.4
 # %% [markdown]
 # ## Ejercicios { #ejercicios }
 #
-# **1. Comprueba.** Cuenta a mano los 966 986 parámetros de NiN. Cada convolución tiene $k^2 \cdot c_\text{ent} + 1$ por canal de
+# **1. Comprueba.** Cuenta a mano los 966 986 parámetros de NiN. Cada convolución tiene $k^2 \cdot c_\text{ent} + 1$ por canal de
 # salida. Después haz lo mismo con la versión que enseñan muchos cursos: la de ImageNet con una imagen en gris y diez clases.
 
 

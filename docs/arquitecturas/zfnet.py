@@ -494,7 +494,7 @@ assert abs(mean_steady[0] - mean_steady[1]) < 0.08
 # Una es de los datos. En una prenda de 28 píxeles lo que decide es la silueta, que es gruesa; casi nada de lo
 # que la distingue se repite cada pocos píxeles. En una foto de 224 hay pelo, plumas, tela y césped.
 #
-# La otra es de la regla de medir. La mejora del artículo es de un punto y medio, sobre 50 000 imágenes de
+# La otra es de la regla de medir. La mejora del artículo es de un punto y medio, sobre 50 000 imágenes de
 # validación. Las nuestras son mil, y con un acierto del 76 % su error estándar es
 # $\sqrt{0.76 \cdot 0.24 / 1000}$, 1.4 puntos: el efecto cabría entero dentro del ruido. Un experimento
 # que no puede ver el efecto no lo desmiente. Tampoco lo confirma.

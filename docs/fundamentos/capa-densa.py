@@ -88,7 +88,7 @@ assert round(loss.item(), 2) == 1.41
 assert torch.allclose(loss, F.cross_entropy(z[None], torch.tensor([label])))
 
 # %% [markdown]
-# ## Hacia dónde mover cada peso: $p - y$ { #gradiente }
+# ## Hacia dónde mover cada peso: *p* − *y* { #gradiente }
 #
 # El **gradiente** (*gradient*) dice cuánto cambia la pérdida si cada número sube un poquito. Para los logits tiene una forma
 # que conviene recordar siempre. Se deduce en dos líneas. El logaritmo de un cociente es una resta:
@@ -256,7 +256,7 @@ assert gap < 0 < legs
 #
 # ## El experimento: ¿y si antes hay una convolución? { #experimento }
 #
-# En muchos cursos se cuenta con MNIST, 60 000 dígitos escritos a mano: los píxeles en bruto dan un acierto de 0.93 en la
+# En muchos cursos se cuenta con MNIST, 60 000 dígitos escritos a mano: los píxeles en bruto dan un acierto de 0.93 en la
 # prueba, y al poner delante **una** capa de convolución con 64 filtros de 3×3, 0.98. Qué es una convolución lo verás en
 # [la página siguiente](convolucion.py); de momento, una capa que mira la imagen por ventanas. No nos creamos los números:
 # repitamos el experimento.
@@ -566,7 +566,7 @@ assert torch.allclose(torch.tensor(slopes), by_hand, atol=1e-3)
 
 # %% [markdown]
 # **3. Calcular.** Una red densa para CIFAR-10 con una capa oculta de 32 neuronas: ¿cuántos parámetros? ¿Y si la capa oculta
-# recibe, en vez de los 3072 píxeles, 57 600 números?
+# recibe, en vez de los 3072 píxeles, 57 600 números?
 
 # %% tags=["solucion"]
 for inputs_count in (3072, 57_600):
@@ -578,7 +578,7 @@ assert 57_600 * 32 + 32 == 1_843_232
 assert 32 * 10 + 10 == 330
 
 # %% [markdown] tags=["solucion"]
-# De dónde salen esos 57 600 números se ve en la página siguiente, y qué hacer con tantos, dos páginas después.
+# De dónde salen esos 57 600 números se ve en la página siguiente, y qué hacer con tantos, dos páginas después.
 
 # %% [markdown]
 # **4. Demostrar.** Baraja los 784 píxeles de todas las imágenes, siempre igual. Para ti quedan ilegibles. ¿Cuánto pierde la red

@@ -413,7 +413,7 @@ assert max(behind) < 0.1
 # que tiene que inventarse sus características con los mismos ejemplos, no queda nunca lejos de los expertos.
 #
 # Con nueve mil imágenes, el saber de los expertos y la red van a la par. ¿Y con más? En la lista de resultados que
-# enviaron a Fashion-MNIST, aprendidos con 60 000 imágenes, los histogramas de bordes con un buen clasificador llegan a
+# enviaron a Fashion-MNIST, aprendidos con 60 000 imágenes, los histogramas de bordes con un buen clasificador llegan a
 # 0.926, y una red de dos convoluciones, a 0.925: siguen a la par. Pero ahí se quedan los bordes, mientras que las
 # mejores redes residuales pasan de 0.96.[^lista] Esa es la historia de este sitio: las características escritas a mano tienen un
 # techo, y en 2012, con un millón de fotos, [las redes lo atravesaron](../historia/2012-alexnet.py).

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Una CNN pequeña, capa por capa
 #
-# Esta red tiene 1 845 354 números que aprender, y la que sigue, con una capa *más*, tiene la cuarta parte. **¿Dónde
+# Esta red tiene 1 845 354 números que aprender, y la que sigue, con una capa *más*, tiene la cuarta parte. **¿Dónde
 # están todos esos parámetros? ¿Y cuántos de ellos miran la imagen?** Adivina un porcentaje antes de seguir.
 #
 # En las páginas anteriores vimos las piezas sueltas: la [capa densa](capa-densa.py), la [convolución](convolucion.py), el
@@ -44,7 +44,7 @@ seed = 0
 #
 # **La salida.** $10 \cdot (32 + 1) = 330$.
 #
-# Suma: 1 845 354. Ahora que lo diga la máquina. Este es el código de la red, el mismo que usa el paquete; con
+# Suma: 1 845 354. Ahora que lo diga la máquina. Este es el código de la red, el mismo que usa el paquete; con
 # `pooling=True` es la segunda, a la que llegaremos enseguida:
 
 # %% tags=["fuente"]
@@ -72,7 +72,7 @@ assert counted[0] / sum(counted) < 0.001
 
 # %% [markdown]
 # **Ni uno de cada mil.** La capa que da nombre a la red es una miga; casi todo lo demás está en una sola matriz, la que une
-# 57 600 números con 32 neuronas.
+# 57 600 números con 32 neuronas.
 #
 # Si buscas esta red en otro sitio, encontrarás la tabla en el formato de Keras. Dice lo mismo con otra convención: el
 # `None` es el lote, que puede medir cualquier cosa, y los canales van al final en lugar de al principio.
@@ -80,14 +80,14 @@ assert counted[0] / sum(counted) < 0.001
 # | Keras | `Output Shape` | `Param #` | aquí |
 # | --- | --- | ---: | --- |
 # | `conv2d_1` | `(None, 30, 30, 64)` | 1792 | 64×30×30 |
-# | `flatten_1` | `(None, 57600)` | 0 | 57 600 |
-# | `dense_1` | `(None, 32)` | 1 843 232 | 32 |
+# | `flatten_1` | `(None, 57600)` | 0 | 57 600 |
+# | `dense_1` | `(None, 32)` | 1 843 232 | 32 |
 # | `dense_2` | `(None, 10)` | 330 | 10 |
 #
 # ## Una capa más, la cuarta parte { #pooling }
 #
 # La segunda red es igual, con un **pooling máximo de 2×2** detrás de la convolución. El pooling no tiene parámetros, pero deja los mapas
-# en 15×15, y quien viene después lo nota: $64 \cdot 15 \cdot 15 = 14\,400$ números en lugar de 57 600.
+# en 15×15, y quien viene después lo nota: $64 \cdot 15 \cdot 15 = 14\,400$ números en lugar de 57 600.
 #
 # $$ 32 \cdot (14\,400 + 1) = 460\,832 $$
 
@@ -411,8 +411,8 @@ assert "57600" in message
 assert "14400" in message
 
 # %% [markdown]
-# Léelo así: «me llegan 500 imágenes de **57 600** números y tu densa espera **14 400**». El cociente es la pista: 57 600 entre
-# 14 400 son 4, el factor de un pooling de 2×2.
+# Léelo así: «me llegan 500 imágenes de **57 600** números y tu densa espera **14 400**». El cociente es la pista: 57 600 entre
+# 14 400 son 4, el factor de un pooling de 2×2.
 #
 # Hay una versión peor. En lugar de `Flatten`, alguien escribe `maps.view(-1, 14_400)`. El −1 significa «lo que haga falta», y lo que hace falta es
 # *cuatro filas por imagen*. Nadie protesta hasta mucho después, lejos de la causa:
@@ -493,7 +493,7 @@ assert inspection.count_parameters(wider) < 1_845_354
 
 # %% [markdown] tags=["solucion"]
 # 32 → 30 → 15 → 13 → 6: el segundo pooling deja fuera la última fila y la última columna, porque 13 es impar. La densa recibe
-# $64 \cdot 36 = 2304$: $128 \cdot 2305 = 295\,040$. Con las demás, que no cambian: 335 050.
+# $64 \cdot 36 = 2304$: $128 \cdot 2305 = 295\,040$. Con las demás, que no cambian: 335 050.
 
 # %% tags=["solucion"]
 bare = nn.Sequential(

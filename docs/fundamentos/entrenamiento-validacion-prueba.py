@@ -83,7 +83,7 @@ assert honest < 0.85
 # | 25 | 5 | 0.06 | 78 % y 102 %: ni siquiera es posible |
 # | 100 | 10 | 0.03 | 84 % y 96 % |
 # | 2500 | 50 | 0.006 | 88.8 % y 91.2 % |
-# | 10 000 | 100 | 0.003 | 89.4 % y 90.6 % |
+# | 10 000 | 100 | 0.003 | 89.4 % y 90.6 % |
 #
 # «Casi siempre» es 95 de cada 100 veces. Fíjate en el precio: **para temblar la mitad hacen falta cuatro veces más
 # imágenes**. Y en lo que dice de las cien imágenes del principio: 90 y 92 caben de sobra en el mismo intervalo.
@@ -169,7 +169,7 @@ assert margins[1_000_000, 30] > margins[1_000_000, 1] / 6  # treinta veces más,
 
 # %% [markdown]
 # Lee las dos esquinas. Con mil imágenes, el 1 % son diez, y el margen es de casi veinte puntos: no se mide nada. Con un
-# millón, el 1 % son 10 000, y el margen es de medio punto largo. Dar a la prueba otras 290 000 lo bajaría a una décima,
+# millón, el 1 % son 10 000, y el margen es de medio punto largo. Dar a la prueba otras 290 000 lo bajaría a una décima,
 # y esas imágenes hacen más falta aprendiendo. **La prueba necesita un tamaño, no un porcentaje.**
 #
 # Y con pocas imágenes hay un tira y afloja de verdad: las que se apartan para medir no enseñan. Lo vemos con los dígitos
@@ -547,7 +547,7 @@ assert sum(pruned) / len(pruned) > 0.02
 # %% [markdown]
 # ## Ejercicios { #ejercicios }
 #
-# **1. Comprobar.** La prueba de MNIST tiene 10 000 dígitos. Una red acierta el 98.0 %. ¿Cuál es el error estándar? Otra
+# **1. Comprobar.** La prueba de MNIST tiene 10 000 dígitos. Una red acierta el 98.0 %. ¿Cuál es el error estándar? Otra
 # acierta el 98.1 %. ¿Es mejor?
 
 # %% tags=["solucion"]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Pooling y ReLU: lo que una red decide olvidar
 #
-# Una foto pequeña, de 32×32, entra en una convolución de 64 filtros y salen 57 600 números. La foto tenía
+# Una foto pequeña, de 32×32, entra en una convolución de 64 filtros y salen 57 600 números. La foto tenía
 # 3072. En lugar de resumir, la capa multiplicó los números por casi diecinueve. Y la pregunta era de una sola
 # palabra: ¿gato o perro?
 #

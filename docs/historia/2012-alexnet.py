@@ -316,7 +316,7 @@ assert lead[0] > lead[-1] + 0.02
 # encoge. La red sube más, porque lo que HOG tira nadie lo recupera. **Los de antes no estaban equivocados: con los
 # datos que tenían, tenían razón.** Con diez mil prendas, todavía la tienen.
 #
-# ¿Y más allá? En la lista de resultados enviados a Fashion-MNIST, con las 60 000, HOG y una SVM llegan a 0.926, una
+# ¿Y más allá? En la lista de resultados enviados a Fashion-MNIST, con las 60 000, HOG y una SVM llegan a 0.926, una
 # red de dos convoluciones, a 0.925, y las mejores redes residuales pasan de 0.96.[^lista] ImageNet, con su millón de fotos, pasó a
 # todos al otro lado de ese cruce a la vez, y no por décimas: por {ilsvrc:2012:isi - 2012:supervision:0}.
 #

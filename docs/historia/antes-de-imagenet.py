@@ -431,7 +431,7 @@ assert on_digits["píxeles + vecino más cercano"] > max(on_digits.values()) - 0
 # Aquí los píxeles tal cual, con el vecino más cercano, ganan o casi. Los dígitos vienen centrados y recortados, y no hay luz ni
 # lugar que descontar: describir a mano no aporta donde no hay nada que ignorar.
 #
-# ## Con las 60 000 { #grabada }
+# ## Con las 60 000 { #grabada }
 #
 # Lo mismo con el conjunto entero tarda demasiado para una página, así que está grabado:
 #

@@ -251,7 +251,7 @@ assert (validated, len(alone)) == (3, 5)
 # ### Leer más decimales de los que hay { #decimales }
 #
 # En 2016, Trimps-Soushen quedó por delante de ResNeXt: {ilsvrc:2016:trimps-soushen:3} contra {ilsvrc:2016:resnext:2}. ¿Era mejor?
-# La prueba tenía 100 000 fotos: muchas, pero no infinitas. Supón que las dos se equivocan *exactamente* lo mismo, y
+# La prueba tenía 100 000 fotos: muchas, pero no infinitas. Supón que las dos se equivocan *exactamente* lo mismo, y
 # repite el desafío mil veces con fotos nuevas:
 
 # %%

@@ -135,9 +135,9 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 # <!-- generado: tabla-largas -->
 #
 # Para comparar: en la lista de resultados que acompaña a
-# [Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist), que sus autores no verifican, la mejor red de unos 500 000
-# parámetros llega a 0.934, y una VGG-16 de 26 millones, a 0.935. Las minis, con menos de 200 000, casi llegan: la
-# mejor semilla de SENet se pasa por poco y la otra se queda corta. Entre las tres no hay diferencia que se distinga. En la lista las hay mejores, como una DenseNet de 768 000, con 0.954.
+# [Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist), que sus autores no verifican, la mejor red de unos 500 000
+# parámetros llega a 0.934, y una VGG-16 de 26 millones, a 0.935. Las minis, con menos de 200 000, casi llegan: la
+# mejor semilla de SENet se pasa por poco y la otra se queda corta. Entre las tres no hay diferencia que se distinga. En la lista las hay mejores, como una DenseNet de 768 000, con 0.954.
 # Para eso hace falta más red.
 #
 # ## Las redes completas { #completas }
@@ -149,7 +149,7 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 # <!-- generado: tabla-completas -->
 #
 # La LeNet no es la misma: la de d2l lleva sigmoides y promedios, y la nuestra, ReLU y máximos. Es justo la diferencia entre
-# 1998 y hoy, y son los mismos 61 706 parámetros. La ResNet-18 ganó en tres épocas a su curva de
+# 1998 y hoy, y son los mismos 61 706 parámetros. La ResNet-18 ganó en tres épocas a su curva de
 # diez, y la GoogLeNet, en cuatro. Las que dicen «sin correr» piden una GPU, o mucha paciencia. Quien la tenga puede llenar la tabla:
 #
 # ```console
