@@ -109,6 +109,13 @@ def test_the_training_loss_averages_over_images_not_over_batches():
     assert smooth == pytest.approx(expected.item(), rel=1e-6)
 
 
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Sin precisión mixta aunque el procesador la tenga: aquí se comparan cifras exactas."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+
+
+@pytest.mark.usefixtures("in_float32")
 def test_one_step_is_the_step_of_plain_torch():
     model, twin = little(), little()
     images, labels = next(iter(batches()))
@@ -423,6 +430,7 @@ def test_the_check_costs_nothing_in_bits():
 # --- La receta -----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("in_float32")
 def test_clipping_is_torchs_and_bounds_the_step():
     source = [*batches(16)]
     clipped, plain = little(), little()
