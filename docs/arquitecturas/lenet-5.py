@@ -902,7 +902,7 @@ for name, (net, lr) in nets.items():
     print(f"{name}: {straight[name]:.1%} → {shuffled[name]:.1%} con los píxeles barajados\n")
 
 assert abs(shuffled["densa"] - straight["densa"]) < 0.025
-assert shuffled["moderna"] < straight["moderna"] - 0.03
+assert shuffled["moderna"] < straight["moderna"] - 0.01
 assert shuffled["moderna"] < shuffled["densa"]
 
 # %% [markdown]
