@@ -601,7 +601,7 @@ assert max(score, rescued) < 0.5
 #
 # El acierto también se hunde, pero no les eches a los muertos toda la culpa. La última línea es el control: con una ReLU que deja pasar
 # una décima de lo negativo (*leaky ReLU*) ningún filtro puede morir así, y esa tasa la hunde igual. Los filtros muertos son
-# un síntoma de la tasa excesiva, y el único que queda cuando la red, como con 0.1, parece sana.
+# un síntoma de la tasa excesiva, y ya se ve con 0.1.
 #
 # ## Errores comunes { #errores }
 #
