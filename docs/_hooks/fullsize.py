@@ -64,11 +64,14 @@ def long_runs(src_uri: str) -> str:
             f"| `{row.name}` | {thousands(row.parameters)} | {charts.percent(100 * chosen)} "
             f"| {_score(row, 2)} | {row.runs} |"
         )
+    logs = ", ".join(
+        f"[{path.stem}](largas/{path.name})" for path in sorted((RESULTS / "largas").glob("*.json"))
+    )
     run = race.load(RESULTS / "largas")[0]
     return "\n".join(lines) + (
         f"\n\nReceta: {run.recipe['epochs']} épocas, lotes de {run.recipe['batch_size']}, aumentación "
         f"`{run.recipe['augment']}`. Máquina: {escape(run.machine)}, con otros trabajos al lado. Fecha: "
-        f"{run.date}. Los registros están en `docs/resultados/largas`."
+        f"{run.date}. Registros: {logs}."
     )
 
 
