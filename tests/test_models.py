@@ -59,6 +59,7 @@ TABLE = {
     "nin_imagenet": (7_595_176, 1_100_188_800, 0),
     "nin_mini": (77_098, 8_169_280, 0),
     "vgg11": (132_863_336, 7_609_090_048, 0),
+    "vgg11_quarter": (43_093_322, 512_155_648, 0),
     "vgg13": (133_047_848, 11_308_466_176, 0),
     "vgg16": (138_357_544, 15_470_264_320, 0),
     "vgg19": (143_667_240, 19_632_062_464, 0),
@@ -714,6 +715,29 @@ def test_alexnet_owt_is_torchvisions():
     ours.load_state_dict(theirs.state_dict(), strict=True)
     images = images_for("alexnet_owt")
     with torch.no_grad():
+        expected = theirs(images)
+        torch.testing.assert_close(ours(images), expected)
+    assert expected.std() > 1e-3
+
+
+def test_the_quarter_vgg_is_that_of_d2l():
+    """Escrita como en su capítulo 8.2: https://d2l.ai/chapter_convolutional-modern/vgg.html."""
+    torch.manual_seed(0)
+    theirs = nn.Sequential()
+    for num_convs, channels in ((1, 16), (1, 32), (2, 64), (2, 128), (2, 128)):
+        for _ in range(num_convs):
+            theirs += nn.Sequential(nn.LazyConv2d(channels, kernel_size=3, padding=1), nn.ReLU())
+        theirs.append(nn.MaxPool2d(kernel_size=2, stride=2))
+    theirs.append(nn.Flatten())
+    for _ in range(2):
+        theirs += nn.Sequential(nn.LazyLinear(4096), nn.ReLU(), nn.Dropout(0.5))
+    theirs.append(nn.LazyLinear(10))
+    ours = models.create("vgg11_quarter").eval()
+    images = images_for("vgg11_quarter")
+    with torch.no_grad():
+        theirs.eval()(images)  # las capas perezosas toman forma
+        state = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
+        ours.load_state_dict(dict(state), strict=True)
         expected = theirs(images)
         torch.testing.assert_close(ours(images), expected)
     assert expected.std() > 1e-3

@@ -35,7 +35,7 @@ from cnnhistory.models.resnet import (
 from cnnhistory.models.resnext import ResNeXtBlock, ResNeXtMini
 from cnnhistory.models.senet import SEBottleneck, SENet154, SENetMini, SEResNet, SEResNeXtBlock
 from cnnhistory.models.small_cnn import OneConvolution, SoftmaxRegression, TwoConvolutions
-from cnnhistory.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19, VGGMini
+from cnnhistory.models.vgg import VGG, VGG11, VGG11_QUARTER, VGG13, VGG16, VGG19, VGGMini
 from cnnhistory.models.zfnet import ZFNet, ZFNetMini
 
 __all__ = ["CATALOG", "Card", "create", "find", "names"]
@@ -468,6 +468,24 @@ CATALOG: Mapping[str, Card] = MappingProxyType(
             build=partial(VGG, VGG11),
             inherits=("alexnet",),
             deviations=("nace con la inicialización de He, no con la del artículo",),
+            sides=(224, 255),
+        ),
+        "vgg11_quarter": Card(
+            **_VGG_PAPER,
+            label="VGG-11, un cuarto",
+            idea="La VGG-11 con la cuarta parte de los canales, para imágenes sencillas.",
+            parameters=43_093_322,
+            macs=512_155_648,
+            input_shape=(1, 224, 224),
+            num_classes=10,
+            build=partial(VGG, VGG11_QUARTER),
+            inherits=("vgg11",),
+            deviations=(
+                "no está en el artículo: es la del libro Dive into Deep Learning",
+                "canales 16-32-64-128-128 en lugar de 64-128-256-512-512, con las mismas densas",
+                "un canal de entrada y diez clases",
+                "nace con la inicialización de He, no con la del artículo",
+            ),
             sides=(224, 255),
         ),
         "vgg13": Card(

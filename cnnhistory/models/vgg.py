@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cnnhistory.models.initialization import he_normal
 
-__all__ = ["VGG", "VGG11", "VGG13", "VGG16", "VGG19", "VGGMini", "vgg_block"]
+__all__ = ["VGG", "VGG11", "VGG11_QUARTER", "VGG13", "VGG16", "VGG19", "VGGMini", "vgg_block"]
 
 # La tabla 1 del artículo: convoluciones y canales de cada bloque.
 VGG11 = ((1, 64), (1, 128), (2, 256), (2, 512), (2, 512))
@@ -22,6 +22,8 @@ VGG16 = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Convoluciones y canales de los bloques de la VGG-16."""
 VGG19 = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 """Convoluciones y canales de los bloques de la VGG-19."""
+VGG11_QUARTER = tuple((num_convs, channels // 4) for num_convs, channels in VGG11)
+"""La VGG-11 con la cuarta parte de los canales: A. Zhang y otros, «Dive into Deep Learning», cap. 8.2."""
 
 
 def vgg_block(
