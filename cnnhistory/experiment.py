@@ -5,10 +5,12 @@ JSON salen los lotes, la red y la llamada a `cnnhistory.training.train`. En un c
 falta: allí se llama al bucle directamente.
 """
 
+import ctypes
 import dataclasses
 import itertools
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +26,16 @@ from cnnhistory import augmentation, data, distributed, eras, models, training
 from cnnhistory.checkpoints import Checkpoints
 from cnnhistory.imagefolder import ImageFolderBatches
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "SOURCES", "Experiment", "Parts", "Result", "run"]
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "SOURCES",
+    "Experiment",
+    "Parts",
+    "Result",
+    "keep_memory",
+    "run",
+]
 
 SOURCES: Mapping[str, Callable[..., tuple[data.Dataset, data.Dataset]]] = MappingProxyType(
     {
@@ -295,6 +306,7 @@ def run(
         TrainingError: Si el entrenamiento no puede seguir, guardarse o reanudarse.
     """
     _make_repeatable(device)
+    keep_memory()  # la CPU entrena redes grandes con mapas de cientos de megas
     torch.manual_seed(experiment.seed)
     model = models.create(
         experiment.name, num_classes=parts.num_classes, in_channels=parts.channels
@@ -348,6 +360,23 @@ def _sampled_normalization(batches: ImageFolderBatches, count: int) -> v2.Normal
     pixels, labels = map(torch.cat, zip(*enough, strict=True))
     sample = (pixels * 255).round().to(torch.uint8)
     return data.normalization(data.Dataset(sample.cpu(), labels.cpu(), batches.classes))
+
+
+def keep_memory() -> None:
+    """Pide a glibc que guarde la memoria que el bucle suelta y vuelve a pedir en cada lote.
+
+    Por omisión, glibc devuelve al sistema cada tensor de más de 32 MB, y el sistema entrega el
+    siguiente página por página y lleno de ceros. Con mapas grandes, eso tarda tanto como las
+    cuentas. El precio es que el proceso conserva el máximo que llegó a usar. Vale para todo el
+    proceso y no se deshace; donde no hay glibc, no hace nada. `run` la llama; en un cuaderno,
+    llámala antes de entrenar.
+
+    https://sourceware.org/glibc/manual/latest/html_node/Malloc-Tunable-Parameters.html
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(-4, 0)  # M_MMAP_MAX: nada se pide aparte del montón
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: el montón no se encoge
 
 
 def _make_repeatable(device: str) -> None:

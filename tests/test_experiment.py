@@ -1,6 +1,9 @@
 """Un entrenamiento descrito con datos, de la descripción a la medida en prueba."""
 
 import json
+import platform
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -218,3 +221,23 @@ def test_on_cuda_the_same_seed_asks_for_the_same_bits(monkeypatch):
     experiment._make_repeatable("cuda:0")
     assert asked == {"mode": True, "kind": "high"}
     assert torch.backends.cudnn.benchmark is False
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="es un ajuste de glibc")
+def test_the_kept_memory_is_not_asked_for_again():
+    """Las páginas que el sistema entrega con cada tensor de 128 MB, antes y después del ajuste."""
+    code = (
+        "import resource, torch\n"
+        "from cnnhistory import experiment\n"
+        "def asked():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    torch.ones(2**25)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "asked()\n"
+        "usual = asked()\n"
+        "experiment.keep_memory()\n"
+        "print(usual, min(asked() for _ in range(5)))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    usual, kept = map(int, ended.stdout.split())
+    assert kept < usual / 20

@@ -130,6 +130,12 @@ def test_what_the_page_says_of_performance():
     # «aprende lo mismo que sin él»
     learned = [log["lenet_28_top1"]["cnnhistory"] for log in (fast, slow)]
     assert abs(learned[0] - learned[1]) < 0.005
+    lenet, resnet = (fast[key] for key in performance.COMPILED)
+    assert lenet["ratio"] > 1.05  # «gana algo»
+    assert 0.8 < resnet["ratio"] < 1.1  # «no gana nada»
+    assert (
+        generated.block("rendimiento-compilado", "resultados/rendimiento.md").count("| LeNet") == 1
+    )
     scores = generated.block("rendimiento-acierto", "resultados/rendimiento.md").splitlines()[2:]
     assert len(scores) == 2 * len(performance.SCORES)
 

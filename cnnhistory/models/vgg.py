@@ -23,7 +23,7 @@ VGG16 = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 VGG19 = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 """Convoluciones y canales de los bloques de la VGG-19."""
 VGG11_QUARTER = tuple((num_convs, channels // 4) for num_convs, channels in VGG11)
-"""La VGG-11 con la cuarta parte de los canales: A. Zhang y otros, «Dive into Deep Learning», cap. 8.2."""
+"""La VGG-11 con la cuarta parte de los canales, la de «Dive into Deep Learning», capítulo 8.2."""
 
 
 def vgg_block(

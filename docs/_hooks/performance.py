@@ -24,6 +24,7 @@ MEASURES = {
     "grad_cam_28": ("Grad-CAM en una ResNet mini, 28×28", "captum"),
 }
 SCORES = {"lenet_28_top1": "LeNet, 28×28", "resnet18_96_top1": "ResNet-18, 96×96"}
+COMPILED = {"lenet_28_compiled": "LeNet, 28×28", "resnet18_96_compiled": "ResNet-18, 96×96"}
 
 
 @cache
@@ -56,6 +57,29 @@ def scores(src_uri: str) -> str:
     return "\n".join(lines)
 
 
+def compiled(src_uri: str) -> str:
+    """Nuestro bucle con la red compilada y sin compilar, en el procesador con bfloat16."""
+    lines = [
+        "| Red | Sin compilar, imágenes/s | Compilada, imágenes/s | Razón | Entre | Primera época |",
+        "| --- | ---: | ---: | ---: | --- | ---: |",
+    ]
+    for key, label in COMPILED.items():
+        row = log("con")[key]
+        lines.append(
+            f"| {label} | {thousands(row['sin compilar'])} | {thousands(row['cnnhistory'])} "
+            f"| {_ratio(row, 2)} | {charts.number(row['first_epoch_s'])}\u00a0s |"
+        )
+    return "\n".join(lines)
+
+
+def _ratio(row: dict[str, float], decimals: int = 1) -> str:
+    """Las celdas de la razón y de la menor y la mayor de sus vueltas."""
+    ratio, low, high = (
+        charts.number(row[key], decimals) for key in ("ratio", "ratio_min", "ratio_max")
+    )
+    return f"{ratio} | {low}\u00a0y\u00a0{high}"
+
+
 def _speeds(kind: str) -> str:
     lines = [
         "| Qué | El otro | Imágenes/s | `cnnhistory`, imágenes/s | Razón | Entre |",
@@ -63,10 +87,9 @@ def _speeds(kind: str) -> str:
     ]
     for key, (label, other) in MEASURES.items():
         row = log(kind)[key]
-        low, high = charts.number(row["ratio_min"]), charts.number(row["ratio_max"])
         lines.append(
             f"| {label} | {other} | {thousands(row[other])} | {thousands(row['cnnhistory'])} "
-            f"| {charts.number(row['ratio'])} | {low}\u00a0y\u00a0{high} |"
+            f"| {_ratio(row)} |"
         )
     return "\n".join(lines)
 
