@@ -129,8 +129,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def share_buffers(model: nn.Module) -> None:
     """Deja en todas las copias los buffers de la del proceso 0.
 
-    Los gradientes se promedian, pero las estadísticas de la normalización por lotes no: cada
-    proceso lleva las de sus imágenes. Hay que quedarse con unas antes de medir o guardar.
+    Los gradientes se promedian, pero las estadísticas de la normalización por lotes no. Antes de
+    cada pasada, todos reciben las del proceso 0; durante ella, cada uno les suma las de sus
+    imágenes. Después de la última hay que igualarlas otra vez, antes de medir o guardar.
 
     Args:
         model: Envuelta o no.

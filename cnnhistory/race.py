@@ -248,7 +248,7 @@ def _run(described: experiment.Experiment, device: str, scratch: Path) -> Run:
             described, parts, device, checkpoints=keeper, on_epoch=history.append
         )
         test = result.test
-    except training.TrainingError as problem:  # divergir también es un resultado
+    except training.DivergedError as problem:  # también es un resultado
         error = str(problem)
     shutil.rmtree(scratch, ignore_errors=True)
     return Run(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnnhistory.checkpoints import Checkpoints
 
 __all__ = [
+    "DivergedError",
     "Epoch",
     "Loader",
     "Metrics",
@@ -63,6 +64,10 @@ class Loader(Protocol):
 
 class TrainingError(RuntimeError):
     """El entrenamiento no puede seguir; el mensaje dice dónde se detuvo y qué probar."""
+
+
+class DivergedError(TrainingError):
+    """La pérdida dejó de ser un número finito."""
 
 
 @dataclass(frozen=True)
@@ -210,8 +215,9 @@ def train(
     Raises:
         ValueError: Antes del primer paso, si un argumento está fuera de su rango, no hay lotes, o
             las imágenes o las etiquetas no son para esta red.
-        TrainingError: Si la pérdida deja de ser un número finito, no alcanza la memoria, o no se
-            puede guardar o reanudar.
+        DivergedError: Si la pérdida, al entrenar o al validar, deja de ser un número finito. Esa
+            época no se guarda.
+        TrainingError: Si no alcanza la memoria, o no se puede guardar o reanudar.
     """
     check_recipe(epochs, lr, label_smoothing, clip_norm)
     for batches in (train_batches, val_batches):
@@ -231,6 +237,7 @@ def train(
             seconds = time.perf_counter() - start
             distributed.share_buffers(model)
             scores = evaluate(model, val_batches)
+            _check_finite(scores)
         history.append(
             Epoch(number, loss, scores.loss, scores.top1, scores.top5, seconds, images / seconds)
         )
@@ -267,7 +274,7 @@ def train_one_epoch(
 
     Raises:
         ValueError: Si no hay lotes.
-        TrainingError: Al final de la vuelta, si la pérdida dejó de ser finita en algún lote.
+        DivergedError: Al final de la vuelta, si la pérdida dejó de ser finita en algún lote.
     """
     model.train()
     device = next(model.parameters()).device
@@ -386,12 +393,22 @@ def _mean_loss(steps: Sequence[tuple[Tensor, int, float]]) -> tuple[float, int]:
         return total / seen, round(seen)
     for number, (loss, (_, _, rate)) in enumerate(zip(losses, steps, strict=True), 1):
         if not math.isfinite(loss):
-            raise TrainingError(
+            raise DivergedError(
                 f"la pérdida dejó de ser finita en el lote {number} de {len(steps)} ({loss}), con "
                 f"tasa {rate:.3g}: prueba con una tasa máxima diez veces menor, con clip_norm=1, o "
                 "revisa que las imágenes no traigan NaN"
             )
-    raise TrainingError("la pérdida dejó de ser finita en otro proceso, que dice dónde")
+    raise DivergedError("la pérdida dejó de ser finita en otro proceso, que dice dónde")
+
+
+def _check_finite(scores: Metrics) -> None:
+    """El último paso de la época puede romper los pesos sin que ninguna de sus pérdidas lo note."""
+    if not math.isfinite(scores.loss):
+        raise DivergedError(
+            f"la pérdida de validación dejó de ser finita ({scores.loss}): los últimos pesos no "
+            "sirven; prueba con una tasa máxima diez veces menor, con clip_norm=1, o revisa que "
+            "las imágenes de validación no traigan NaN"
+        )
 
 
 @contextmanager
@@ -409,13 +426,13 @@ def explaining(number: int, model: nn.Module, batches: Loader) -> Iterator[None]
         Nada.
 
     Raises:
-        TrainingError: En lugar de una pérdida que no es finita o de una memoria que no alcanza;
-            los demás errores pasan como están.
+        DivergedError: La de la época, con su número.
+        TrainingError: En lugar de una memoria que no alcanza; los demás errores pasan como están.
     """
     try:
         yield
     except TrainingError as error:
-        raise TrainingError(f"época {number}: {error}") from None
+        raise type(error)(f"época {number}: {error}") from None
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise

@@ -98,6 +98,30 @@ def test_a_dead_process_ends_the_others_and_resuming_gives_the_same_bits(tmp_pat
     assert whole == resumed
 
 
+def accumulate(rank: int, folder: str) -> None:
+    """Un proceso que ve imágenes de media ``rank`` y guarda lo que acumuló, antes y después."""
+    where = f"file://{folder}/cita"
+    torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
+    model = distributed.replicated(nn.BatchNorm1d(1))
+    for _ in range(50):
+        model(torch.tensor([[rank - 1.0], [rank + 1.0]]))
+    (mean, *_) = distributed.unwrapped(model).buffers()
+    own = mean.clone()
+    distributed.share_buffers(model)
+    torch.save((own, mean), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_the_statistics_are_those_of_the_first_process_after_sharing(tmp_path):
+    """Se separan en la última pasada, por el momento de 0.1, y compartirlas las iguala."""
+    torch.multiprocessing.spawn(accumulate, (str(tmp_path),), nprocs=2)
+    (own, shared), (other, also) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert abs(own) < 0.01
+    assert abs(other - 0.1) < 0.01
+    assert torch.equal(shared, own)
+    assert torch.equal(also, own)
+
+
 def test_torchrun_runs_the_same_command(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command += ["-m", "cnnhistory.cli", "train", "softmax", "--epochs", "1"]

@@ -110,6 +110,38 @@ def test_diverging_is_a_result(few, tmp_path, capsys):
     assert race.standings(runs) == []
 
 
+def test_a_full_disk_is_not_a_result(few, tmp_path, monkeypatch):
+    """Lo que no es de la red detiene la carrera, que sigue donde iba cuando se arregla."""
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cnnhistory.checkpoints.save_file", full)
+        with pytest.raises(training.TrainingError, match="libera espacio"):
+            race.run_all(tmp_path, ["softmax"], [0], TEMPLATE, "cpu")
+    assert not (tmp_path / "softmax-0.json").exists()
+    (run,) = race.run_all(tmp_path, ["softmax"], [0], TEMPLATE, "cpu")
+    assert run.test
+    assert not run.error
+
+
+def test_a_cut_race_does_not_go_on_with_another_recipe(few, tmp_path, monkeypatch):
+    def cut(run):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(race, "_write", lambda path, run: cut(run))
+        patch.setattr(race.shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            race.run_all(tmp_path, ["softmax"], [0], TEMPLATE, "cpu")
+    other = experiment.Experiment("softmax", epochs=3, batch_size=60)
+    with pytest.raises(training.TrainingError, match="epochs era"):
+        race.run_all(tmp_path, ["softmax"], [0], other, "cpu")
+    assert (tmp_path / ".softmax-0").exists()
+    assert not (tmp_path / "softmax-0.json").exists()
+
+
 def test_the_table_is_ordered_and_counts(few, tmp_path, capsys):
     arguments = ["--networks", "softmax, lenet5_modern", "--seeds", "2", "--epochs", "2"]
     assert cli.main(["race", str(tmp_path), *arguments]) == 0

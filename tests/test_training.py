@@ -309,6 +309,23 @@ def test_a_loss_that_is_not_finite_stops_and_says_where_and_keeps_the_last_check
     assert all(value.isfinite().all() for value in saved.values())
 
 
+def test_weights_that_the_last_step_broke_are_not_kept(tmp_path):
+    """Con un solo lote, la pérdida de la época se mide antes del paso que lo rompe todo."""
+    one = data.Batches(dataset(), 50)
+    keeper = Checkpoints(tmp_path, {})
+    with pytest.raises(
+        training.DivergedError,
+        match=r"^época 1: la pérdida de validación dejó de ser finita \(nan\)",
+    ):
+        training.train(little(), one, one, epochs=1, lr=1e30, schedule=constant, checkpoints=keeper)
+    assert not (tmp_path / "last.safetensors").exists()
+    assert training.train(little(), one, one, epochs=1, lr=0.1, schedule=constant)
+
+
+def constant(optimizer, steps):
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+
+
 def test_a_rate_that_diverges_says_the_rate_of_that_step():
     with pytest.raises(training.TrainingError, match=r"la pérdida dejó de ser finita") as error:
         training.train(little(), batches(), batches(), epochs=30, lr=1e30)

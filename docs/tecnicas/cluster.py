@@ -652,7 +652,7 @@ assert "processes era 2 y ahora es 1" in refusal
 # | la red, la pérdida, el optimizador | el tiempo |
 # | el lote, si cada proceso toma su parte | el lote, si cada proceso mantiene el suyo: con $k$ procesos es $k$ veces mayor |
 # | el orden de las imágenes | el azar de dropout y de la aumentación: es de cada proceso |
-# | los pesos, iguales en todos | las estadísticas de la normalización por lotes: cada uno ve las suyas |
+# | los pesos, iguales en todos | las estadísticas de la normalización por lotes: cada uno normaliza con las de sus imágenes |
 # | el resultado de evaluar | quién mide qué: una parte cada uno, y se suma |
 #
 # ### El lote crece: ¿y la tasa? { #tasa }
@@ -723,8 +723,8 @@ assert broken > small + 0.5
 # Con normalización por lotes, cada proceso normaliza con sus imágenes. Goyal y otros defienden que así debe ser: el
 # tamaño con que se calculan las estadísticas forma parte de lo que la red aprende, y conviene dejarlo fijo, 32
 # imágenes por GPU, aunque cambie el número de GPU. La consecuencia es que **dividir 256 entre ocho no es la misma
-# corrida que 256 en una**, aunque los pesos partan iguales y las imágenes sean las mismas. Y las estadísticas
-# acumuladas también son de cada uno:
+# corrida que 256 en una**, aunque los pesos partan iguales y las imágenes sean las mismas. Tras una pasada, las
+# estadísticas acumuladas tampoco son las mismas:
 
 # %%
 torch.manual_seed(seed)
@@ -739,8 +739,9 @@ for each, mean in enumerate(means):
 assert not torch.equal(*means)
 
 # %% [markdown]
-# De ahí `share_buffers`: antes de medir y de guardar, todos toman las del proceso 0. Si no, cada uno evaluaría su
-# parte con una red ligeramente distinta. Hay una alternativa, `torch.nn.SyncBatchNorm`, que calcula las
+# `DistributedDataParallel` copia las del proceso 0 a los demás antes de cada pasada. Tras la última de la época vuelven a
+# ser distintas, y de ahí `share_buffers`: antes de medir y de guardar, todos toman las del proceso 0. Si no, cada uno
+# evaluaría su parte con una red ligeramente distinta. Las imágenes de los demás no cuentan en ellas. Hay una alternativa, `torch.nn.SyncBatchNorm`, que calcula las
 # estadísticas entre todos. Habla más, y cambia la función otra vez; se usa cuando en cada GPU caben muy pocas imágenes.
 #
 # ### El azar, de cada uno { #azar }
