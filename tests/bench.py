@@ -2,7 +2,8 @@
 
 Mide también el acierto de los dos tras las mismas épocas, la aumentación por lotes contra la de
 torchvision, imagen por imagen, Grad-CAM contra el de captum, las palabras visuales contra el bucle
-que uno escribe la primera vez con OpenCV y NumPy, y nuestro bucle con `torch.compile` contra sin él.
+que uno escribe la primera vez con OpenCV y NumPy, y nuestro bucle contra sí mismo: con `torch.compile`
+y sin él, y guardando la memoria o devolviéndola.
 El acierto de LeNet se mide con todo Fashion-MNIST, como en el capítulo de d2l.
 
 Se corre con `make bench`. Los dos se alternan en el mismo proceso, porque la máquina cambia de
@@ -17,6 +18,8 @@ import importlib.metadata
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -30,9 +33,9 @@ from d2l import torch as d2l
 from torch import nn
 from torchvision.transforms import v2
 
-from cnnhistory import attribution, augmentation, classic, data, models, race, training
+from cnnhistory import attribution, augmentation, classic, data, experiment, models, race, training
 
-ROUNDS = 3
+ROUNDS = 5
 BATCH_SIZE = 128
 MINI = Path(data.__file__).parent / "_data/fashion-mnist-mini"
 
@@ -111,6 +114,37 @@ def compare_compiled(net: nn.Module, side: int, count: int) -> dict[str, float]:
         for _ in range(1 + ROUNDS)
     ]
     return _summary("sin compilar", count, seconds) | {"first_epoch_s": round(seconds[0][1], 1)}
+
+
+def compare_memory() -> dict[str, float]:
+    """Imágenes por segundo de AlexNet a 227×227 si glibc guarda la memoria, y si la devuelve.
+
+    Cada medida va en su proceso, porque el ajuste no se deshace.
+    """
+    seconds = []
+    for _ in range(1 + ROUNDS):
+        pair = [
+            subprocess.run(
+                [sys.executable, __file__, choice], capture_output=True, text=True, check=True
+            )
+            for choice in ("devolver", "guardar")
+        ]
+        seconds.append(tuple(float(ended.stdout) for ended in pair))
+    return _summary("devolviéndola", 2 * BATCH_SIZE, seconds)
+
+
+def time_alexnet(choice: str) -> float:
+    """Segundos de dos lotes de AlexNet, después de uno que calienta."""
+    if choice == "guardar":
+        experiment.keep_memory()
+    net = models.create("alexnet", num_classes=10, in_channels=1)
+    net = net.to(memory_format=torch.channels_last)
+    images, labels = torch.randn(BATCH_SIZE, 1, 227, 227), torch.arange(BATCH_SIZE) % 10
+    optimizer = training.make_optimizer(net, 0.001, 5e-4)
+    training.train_one_epoch(net, [(images, labels)], optimizer)
+    start = time.perf_counter()
+    training.train_one_epoch(net, 2 * [(images, labels)], optimizer)
+    return time.perf_counter() - start
 
 
 def compare_augmentation() -> dict[str, float]:
@@ -237,6 +271,7 @@ def main() -> None:
             ("words_28", compare_words),
             ("lenet_28_top1", lambda: compare_accuracy(d2l_lenet(), 28, *full, 10, lr=0.1)),
             ("resnet18_96_top1", lambda: compare_accuracy(resnet18, 96, *thousand, 3, lr=0.01)),
+            ("alexnet_227_memory", compare_memory),
             # Al final: lo compilado sigue en el proceso, y podría estorbar a lo que se mida después.
             ("lenet_28_compiled", lambda: compare_compiled(d2l.LeNet().net, 28, 10_000)),
             ("resnet18_96_compiled", lambda: compare_compiled(resnet18, 96, 384)),
@@ -266,4 +301,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        print(time_alexnet(sys.argv[1]))
+    else:
+        main()

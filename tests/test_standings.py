@@ -44,6 +44,12 @@ def test_the_nets_that_ran_are_those_of_the_catalogue(runs):
         assert (run.parameters, run.macs) == (card.parameters, card.macs)
 
 
+def test_the_recorded_race_takes_what_the_page_says(runs):
+    hours = sum(run.seconds for run in runs) / 3600
+    assert round(2 * hours) / 2 == 2.5  # «unas dos horas y media»
+    assert all("1 hilo" in run.machine for run in runs)  # «en un solo núcleo»
+
+
 def test_progress_is_not_chronological(table):
     for later in ("alexnet_mini", "nin_mini", "allcnn_mini"):
         assert table["lenet5_modern"].top1 > table[later].top1
@@ -130,12 +136,12 @@ def test_what_the_page_says_of_performance():
     # «aprende lo mismo que sin él»
     learned = [log["lenet_28_top1"]["cnnhistory"] for log in (fast, slow)]
     assert abs(learned[0] - learned[1]) < 0.005
-    lenet, resnet = (fast[key] for key in performance.COMPILED)
+    lenet, resnet, alexnet = (fast[key] for key in performance.SETTINGS)
     assert lenet["ratio"] > 1.05  # «gana algo»
     assert 0.8 < resnet["ratio"] < 1.1  # «no gana nada»
-    assert (
-        generated.block("rendimiento-compilado", "resultados/rendimiento.md").count("| LeNet") == 1
-    )
+    assert alexnet["ratio"] > 1.5  # «casi tanto como las cuentas»
+    rows = generated.block("rendimiento-ajustes", "resultados/rendimiento.md").splitlines()[2:]
+    assert len(rows) == len(performance.SETTINGS)
     scores = generated.block("rendimiento-acierto", "resultados/rendimiento.md").splitlines()[2:]
     assert len(scores) == 2 * len(performance.SCORES)
 
@@ -193,10 +199,13 @@ def test_each_recipe_is_the_one_that_the_page_tells():
 def test_what_the_page_says_of_recipes():
     pairs = {pair.name: pair for pair in recipes.pairs()}
     assert recipes.spread("paper") > 5 * recipes.spread("today")  # «varias veces más»
-    for name in ("alexnet_mini", "zfnet_mini"):  # «siguen en el azar»
+    for name in ("alexnet_mini", "zfnet_mini"):  # «no sale del azar… y apenas»
         assert abs(pairs[name].paper.top1 - 0.1) < 0.03
-    for name in ("resnet_mini", "resnext_mini", "densenet_mini", "senet_mini"):
-        assert min(pairs[name].paper.top1, pairs[name].today.top1) > 0.8
+    forgiving = {  # «cinco pasan del 80 % con las dos»
+        name for name, pair in pairs.items() if min(pair.paper.top1, pair.today.top1) > 0.8
+    }
+    residual = {"resnet_mini", "resnext_mini", "densenet_mini", "senet_mini"}
+    assert forgiving == residual | {"lenet5_modern"}
     densenet = pairs.pop("densenet_mini")
     assert densenet.gain < -densenet.paper.deviation - densenet.today.deviation
     rest = [row.top1 for pair in pairs.values() for row in (pair.paper, pair.today)]

@@ -232,7 +232,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "tabla-redes": networks.table,
     "rendimiento": performance.table,
     "rendimiento-acierto": performance.scores,
-    "rendimiento-compilado": performance.compiled,
+    "rendimiento-ajustes": performance.settings,
     "tabla-antes": classics.table,
     "tabla-carrera": standings.table,
     "grafico-carrera-por-macs": standings.by_macs,

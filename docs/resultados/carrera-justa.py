@@ -28,8 +28,8 @@
 # - **La mejora cabe en pocos puntos.** Sin ninguna convolución, softmax ya acierta más del 84 %. Todo lo que se
 #   inventó después se reparte los ocho puntos que siguen.
 # - **Más caro no es mejor.** La más cara, la mini de AlexNet, hace más de veinte veces las multiplicaciones de la
-#   LeNet-5 moderna y acierta menos. DenseNet y ResNet hacen doce y trece veces las de LeNet-5 por
-#   menos de dos puntos más.
+#   LeNet-5 moderna y acierta menos. DenseNet y ResNet hacen doce y trece veces las de esa misma
+#   LeNet-5 por menos de dos puntos más.
 #
 # <!-- generado: grafico-carrera-por-macs -->
 #
@@ -38,8 +38,8 @@
 # - **No dice qué red es mejor en ImageNet.** Las prendas miden 28×28 y son diez. NiN, GoogLeNet y las que vinieron
 #   se pensaron para fotos de 224×224, mil clases y días de GPU. Lo que resuelven, entrenar decenas de capas o pagar
 #   menos por cada una, aquí casi no hace falta.
-# - **No dice a dónde llegaría cada una.** Pocas épocas favorecen a las que aprenden rápido, y las que no llevan
-#   normalización por lotes aprenden más despacio. Con otro presupuesto, otro orden: la carrera viva lo muestra.
+# - **No dice a dónde llegaría cada una.** Pocas épocas favorecen a las que aprenden rápido. Con otro presupuesto, otras
+#   distancias: la carrera viva lo muestra.
 # - **No dice que la receta dé igual.** Es la misma para todas salvo por la tasa de aprendizaje, que es la de la ficha
 #   de cada red: se eligió en validación, antes de la carrera. Con una sola tasa para todas, la carrera la ganaría
 #   quien tuviera la suerte de llevarse bien con ella. Más abajo se mide.
@@ -70,9 +70,10 @@ for row in rows:
     )
 
 # %% [markdown]
-# Mira la de VGG. En la grabada le gana a la LeNet-5 moderna; aquí pierde con ella y queda a la altura de softmax, que
-# no tiene capas ocultas. No cambió la arquitectura: cambió el presupuesto, de doce veces menos imágenes
-# vistas. Sin normalización por lotes los primeros pasos rinden poco. La curva de validación de cada corrida lo dice:
+# Mira la de VGG. En la grabada le gana a la LeNet-5 moderna; aquí queda por debajo de ella (si la diferencia se
+# distingue del azar, lo ve el [ejercicio 2](#ejercicios)) y a la altura de softmax, que no tiene capas ocultas. No cambió
+# la arquitectura: cambió el presupuesto, de doce veces menos imágenes vistas. La curva de validación de cada corrida dice
+# que ninguna había terminado de subir:
 
 # %%
 for run in runs:
@@ -83,9 +84,10 @@ scores = {row.name: row.top1 for row in rows}
 assert scores["vgg_mini"] < scores["lenet5_modern"] - 0.005
 assert abs(scores["vgg_mini"] - scores["softmax"]) < 0.03
 assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
+assert all(run.history[1].val_top1 > run.history[0].val_top1 for run in runs)
 
 # %% [markdown]
-# Para correr la grabada hace falta el conjunto entero y, en un solo núcleo, unas dos horas:
+# Para correr la grabada hace falta el conjunto entero y, en un solo núcleo, unas dos horas y media:
 #
 # ```console
 # $ cnnhistory race mi-carrera --subset full --batch-size 64 --epochs 4 --seeds 3
@@ -98,7 +100,7 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 # cuánto la manera de entrenarla?**
 #
 # Para medirlo, cada una corre dos veces con las mismas imágenes, épocas y semillas. Una con la receta de su
-# artículo. Otra con una de hoy: la inicialización de He, momento de Nesterov, la tasa de su ficha, que sube y baja en un
+# artículo. Otra con una de hoy: la inicialización de He (la LeNet-5 de 1998 conserva la suya), momento de Nesterov, la tasa de su ficha, que sube y baja en un
 # ciclo, decaimiento solo en los pesos, recortes y espejos, y etiquetas suavizadas.
 #
 # <!-- generado: tabla-recetas -->
@@ -107,13 +109,13 @@ assert all(row.failed == 0 and row.top1 > 0.75 for row in rows)
 #
 # - **Con recetas distintas, la carrera mide recetas.** Con la de su artículo, las redes se separan varias veces más que con
 #   la de hoy. Casi toda esa distancia no es de arquitectura.
-# - **Las recetas viejas suponían paciencia.** Con la suya, AlexNet y ZFNet siguen en el azar: nacen casi apagadas y en
+# - **Las recetas viejas suponían paciencia.** Con la suya, AlexNet no sale del azar y ZFNet apenas: nacen casi apagadas y en
 #   cinco épocas de diez mil imágenes no despiertan. Sus autores daban decenas de vueltas a más de un millón. No es que
 #   la receta no funcione: es que cuesta tiempo, y ese tiempo es lo que la de hoy ahorra.
-# - **Una buena arquitectura es, en parte, la que perdona la receta.** ResNet, ResNeXt, DenseNet y SENet pasan del 80 % con
-#   las dos. Las cuatro llevan normalización por lotes.
+# - **Una buena arquitectura es, en parte, la que perdona la receta.** Cinco pasan del 80 % con las dos: ResNet, ResNeXt,
+#   DenseNet y SENet, que llevan normalización por lotes, y la LeNet-5 moderna, que no la lleva, pero es poco profunda.
 # - **Lo nuevo no siempre suma.** DenseNet acierta más con su receta de 2016, sin espejos ni suavizado, y es el mejor resultado
-#   de la tabla: con tan pocas épocas, regularizar estorba.
+#   de la tabla: quizá porque, con tan pocas épocas, regularizar estorba.
 #
 # Una advertencia: las minis no son las redes de sus artículos. Las desviaciones de los pesos iniciales, pensadas para capas más
 # anchas, se escalaron para que la señal fuera la misma, y los planes que esperaban a que la validación se estancara

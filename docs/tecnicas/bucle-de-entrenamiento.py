@@ -38,7 +38,7 @@ seed = 0
 
 # %% [markdown]
 # Todo el azar de la página sale de `seed`. Cámbiala y ejecuta otra vez: los números se moverán, las
-# conclusiones no. Cada una está comprobada con un `assert`.
+# conclusiones no. Casi todas están comprobadas con un `assert`.
 #
 # ## Dos pesos y un lápiz
 #
@@ -239,7 +239,7 @@ from cnnhistory.training import _short_type, loss_scaler, mixed_precision  # noq
 # Un `float32` gasta 32 bits por número. Un `bfloat16` gasta la mitad: conserva el mismo rango de tamaños y
 # pierde decimales, le quedan dos o tres cifras. Para multiplicar matrices suele sobrar, y el
 # hardware que lo trae de fábrica va bastante más rápido. En el que no lo trae se emula, y sale peor: por eso la
-# función pregunta antes de activarlo. Las GPU anteriores a 2020 tienen `float16`, que guarda más cifras
+# función pregunta antes de activarlo. Las GPU de 2017 a 2019 (Volta y Turing) tienen `float16`, que guarda más cifras
 # y menos rango: un gradiente de una cienmillonésima ya es cero. `loss_scaler` multiplica la pérdida antes de
 # derivar y divide los gradientes antes del paso; donde no hace falta, no hace nada. Dentro del contexto, PyTorch convierte al vuelo las operaciones que lo
 # soportan bien; **los pesos siguen en `float32`**, porque un paso pequeño sumado a un peso en `bfloat16` se
@@ -376,11 +376,11 @@ share = Counter()
 for name, spent in watch.seconds.items():
     kind = next((kind for kind in ("convolution", "pool", "sgd") if kind in name), "lo demás")
     share[kind] += spent / whole
-assert share["convolution"] > 0.3
+assert share["convolution"] > max(0.3, share["pool"])
 assert share["sgd"] < 0.1
 
 # %% [markdown]
-# Las dos convoluciones se llevan la mayor parte; el reagrupamiento, que no tiene ni un parámetro, más de lo que se
+# Las dos convoluciones son lo que más se lleva; el reagrupamiento, que no tiene ni un parámetro, más de lo que se
 # esperaría; el optimizador, casi nada. La cuenta hacia atrás de una convolución cuesta cerca del doble que hacia
 # adelante, porque son dos: el gradiente de sus pesos y el de su entrada. Cuando el entrenamiento sea lento, mide
 # antes de cambiar nada: acelerar el optimizador de esta red no serviría para nada.
@@ -574,7 +574,7 @@ assert last[0.5] > 2.2 or len(runs[0.5]) < len(runs[0.02])  # atascada, o ya no 
 #
 # El daño lo hacen unos pocos pasos, casi siempre los primeros. Recortar el gradiente (*gradient clipping*) los
 # frena: `clip_norm=1` mide la longitud del gradiente entero, como si todos los parámetros formaran un solo vector,
-# y si pasa de 1 lo encoge hasta 1, sin cambiarle la dirección. Un paso normal ni se entera. Con una cumbre
+# y si pasa de 1 lo encoge hasta 1, sin cambiarle la dirección: el mismo paso, más corto. Con una cumbre
 # seis veces mayor que la nuestra, una época:
 
 # %%

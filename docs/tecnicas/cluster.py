@@ -496,8 +496,8 @@ for purpose, equal in (("entrenar", True), ("evaluar", False)):
 # %% [markdown]
 # Con lotes que se dividen bien no sobra nada. Y lo que sobra hoy no es lo que sobrará mañana: en la siguiente
 # época el orden es otro. Por eso `--batch-size` es, en nuestro paquete, **el lote de todos**. Con 256 y ocho
-# procesos, cada uno ve 32. Si cambias el número de procesos, el entrenamiento es el mismo, salvo por la
-# normalización por lotes, que [veremos después](#bn).
+# procesos, cada uno ve 32. Si cambias el número de procesos, el entrenamiento es el mismo, salvo por las pocas imágenes
+# que sobren, la normalización por lotes y el azar de dropout y de la aumentación: lo [veremos después](#que-cambia).
 #
 # ### Un proceso y dos, con el paquete { #uno-y-dos }
 #
@@ -616,7 +616,7 @@ assert (first.returncode, second.returncode) == (1, -9)
 assert len(curve("cortada.jsonl")) == 1
 
 # %% [markdown]
-# El que quedó vivo no se cuelga: dice a quién perdió y qué hacer. Lo hacemos. El mismo programa, con `--resume`:
+# El que quedó vivo no se cuelga: dice que perdió a otro, y qué hacer. Lo hacemos. El mismo programa, con `--resume`:
 
 # %%
 for process in launch(2, "entrenar.py", "cortada", str(seed), "--resume"):
@@ -629,7 +629,8 @@ assert whole == resumed
 assert curve("cortada.jsonl") == curve("dos.jsonl")
 
 # %% [markdown]
-# Los pesos del entrenamiento que murió son, byte por byte, los del que nunca se interrumpió. Para eso el punto de
+# Los pesos del entrenamiento que murió son, byte por byte, los del que nunca se interrumpió. (Con más de dos procesos, al
+# reanudar la suma puede hacerse en otro orden: es el mismo entrenamiento, salvo el redondeo.) Para eso el punto de
 # control guarda el azar **de cada proceso**, y por eso no se puede seguir con otra cantidad:
 
 # %%
@@ -797,7 +798,7 @@ print(f"{len(paths)} fotos de entrenamiento, de {size / 1e3:.0f} kB cada una")
 ratio = 3 * 224 * 224 / size
 print(f"ya decodificada y recortada, cada una ocupa {ratio:.1f} veces lo que en el disco")
 
-# %% alt="Cuatro cuadrados de 96 por 96 píxeles, llenos de manchas de colores borrosas y de grano. Sobre cada uno, el nombre de su clase." caption="Cuatro de las fotos, ya recortadas y reducidas a 96×96, una por clase. Cuestan lo que una foto de verdad: el decodificador no sabe que son ruido."
+# %% alt="Cuatro cuadrados de 96 por 96 píxeles, llenos de manchas de colores borrosas y de grano. Sobre cada uno, el nombre de su clase." caption="Cuatro de las fotos, ya recortadas y reducidas a 96×96, una por clase. El decodificador no sabe que son ruido."
 examples = [
     imagefolder.read_image(Path("fotos/train", name, "000.jpg"))
     for name in ("gato", "perro", "taza", "tren")
@@ -852,11 +853,11 @@ print(f"leyendo el mismo proceso: {speeds[0]:6.0f} imágenes por segundo")
 print(f"con dos auxiliares:       {speeds[2]:6.0f}")
 print(f"ya en memoria:            {speeds['memoria']:6.0f}")
 print(f"una época de ImageNet con un núcleo leyendo: {TRAIN / speeds[0] / 3600:.1f} horas")
-print(f"núcleos como este para alimentar 2470 imágenes/s: {2470 / speeds[0]:.0f}")
+print(f"núcleos como este para alimentar 2470 imágenes/s: {math.ceil(2470 / speeds[0])}")
 
 # %% [markdown]
 # Las 2470 son las que entrena una sola A100 con precisión mixta, según [NVIDIA](#cuanto). Mira cuántos núcleos hacen
-# falta para que no espere: **con una GPU moderna, lo que frena es leer**. De ahí `--workers`. Cada auxiliar es un
+# falta **por cada GPU**, solo para leer; con ocho, ocho veces más. Si no los hay, la GPU espera. De ahí `--workers`. Cada auxiliar es un
 # proceso que decodifica por adelantado; ayudan si hay núcleos libres, y con dos núcleos ocupados, como aquí, pueden hasta
 # estorbar. Los lotes viajan como `uint8`, cuatro veces más ligeros que en `float32`, y se hacen flotantes ya en la GPU.
 #
@@ -1020,13 +1021,15 @@ print(f"AlexNet, dos GTX 580, cinco días y medio: {alexnet_rate:.0f} imágenes 
 #     --workers 8 --checkpoints /comun/resnet50 --resume --log resnet50.jsonl
 # ```
 #
-# - `--workers` es **por proceso**: ocho por GPU son 64 en la máquina. No pidas más que núcleos.
+# - `--workers` es **por proceso**: ocho por GPU son 64 en la máquina, y otros 64 que duermen hasta que toca validar. No
+#   pidas más que núcleos.
 # - `--checkpoints` debe estar en una carpeta **común**: escribe solo el proceso 0, pero al reanudar leen todos.
 # - Las fotos, mejor en un disco de cada máquina: leer un millón de archivos pequeños por la red, en cada época, duele.
 # - `--resume` desde el principio: en una carpeta vacía simplemente empieza, y así el mismo comando sirve para seguir.
 #
 # **Si muere un nodo**, los demás se quedan esperando en la suma, hasta diez minutos, o hasta que la conexión se corta.
-# Terminan con el mensaje que viste. Con `--max-restarts`, `torchrun` vuelve a
+# Con gloo terminan con el mensaje que viste; con NCCL, el de las GPU, puede cerrarlos antes su vigilante (*watchdog*), con
+# un mensaje suyo. Con `--max-restarts`, `torchrun` vuelve a
 # [arrancarlos a todos](https://docs.pytorch.org/docs/stable/elastic/quickstart.html) cuando estén completos, y `--resume`
 # los devuelve al final de la última época. Se pierde, como mucho, una época a medias.
 #
