@@ -35,7 +35,7 @@ from torchvision.transforms import v2
 
 from cnnhistory import attribution, augmentation, classic, data, experiment, models, race, training
 
-ROUNDS = 5
+ROUNDS = 3
 BATCH_SIZE = 128
 MINI = Path(data.__file__).parent / "_data/fashion-mnist-mini"
 

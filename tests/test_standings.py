@@ -147,22 +147,26 @@ def test_what_the_page_says_of_performance():
 
 
 def test_the_long_runs_are_what_the_page_says():
-    runs = race.load(fullsize.RESULTS / "largas")
-    assert {run.recipe["epochs"] for run in runs} == {40}
-    assert {run.recipe["augment"] for run in runs} == {"crop_flip"}
-    assert {run.recipe["subset"] for run in runs} == {"full"}
-    assert max(run.parameters for run in runs) < 200_000
-    rows = fullsize.ours("largas")
-    assert len(rows) == 3
-    best = max(runs, key=lambda run: run.test.top1)
-    assert best.recipe["name"] == "senet_mini"
-    assert 0.934 < best.test.top1 < 0.936  # «se pasa por poco»
-    senet = [run.test.top1 for run in runs if run.recipe["name"] == "senet_mini"]
-    assert min(senet) < 0.934  # «la otra se queda corta»
-    scores = [row.top1 for row in rows.values()]
+    forty, eighty = (race.load(fullsize.RESULTS / f"largas/{epochs}-epocas") for epochs in (40, 80))
+    for runs, epochs in ((forty, 40), (eighty, 80)):
+        assert {run.recipe["epochs"] for run in runs} == {epochs}
+    own = ("name", "seed", "lr", "epochs")
+    everything = [*forty, *eighty]
+    common = [{k: run.recipe[k] for k in run.recipe if k not in own} for run in everything]
+    assert all(recipe == common[0] for recipe in common)
+    assert (common[0]["subset"], common[0]["augment"]) == ("full", "crop_flip")
+    assert len({(run.machine, run.date, *run.versions.values()) for run in everything}) == 1
+    assert max(run.parameters for run in everything) < 200_000
+    short, long = (fullsize.ours(f"largas/{epochs}-epocas") for epochs in (40, 80))
+    scores = [row.top1 for row in short.values()]
     assert max(scores) - min(scores) < 0.003  # «no se distinguen»
+    assert all(row.top1 < 0.934 for row in short.values())  # «ninguna llega»
+    assert set(long) == {"vgg_mini", "senet_mini"}
+    assert all(run.test.top1 > 0.935 for run in eighty)  # «pasan de las dos»
+    assert all(long[name].top1 - short[name].top1 > 0.003 for name in long)
     text = generated.block("tabla-largas", "resultados/carrera-justa.py")
-    assert all(f"`{name}`" in text for name in rows)
+    assert text.count("`vgg_mini`") == text.count("`senet_mini`") == 2
+    assert len(re.findall(r"\(largas/[\w/-]+\.json\)", text)) == len(everything)
 
 
 # ¿Arquitectura o receta?

@@ -52,26 +52,29 @@ def against_d2l(src_uri: str) -> str:
 
 
 def long_runs(src_uri: str) -> str:
-    """Las minis entrenadas más épocas, de la que más acierta a la que menos."""
+    """Las minis entrenadas más épocas: de las que menos a las que más y, en cada grupo, la mejor primero."""
     lines = [
-        "| Red | Parámetros | Validación | Prueba | Semillas |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| Épocas | Red | Parámetros | Validación | Prueba | Semillas |",
+        "| ---: | --- | ---: | ---: | ---: | ---: |",
     ]
-    for row in ours("largas").values():
-        runs = [run for run in race.load(RESULTS / "largas") if run.recipe["name"] == row.name]
-        chosen = statistics.mean(run.history[-1].val_top1 for run in runs)
-        lines.append(
-            f"| `{row.name}` | {thousands(row.parameters)} | {charts.percent(100 * chosen)} "
-            f"| {_score(row, 2)} | {row.runs} |"
-        )
-    logs = ", ".join(
-        f"[{path.stem}](largas/{path.name})" for path in sorted((RESULTS / "largas").glob("*.json"))
-    )
-    run = race.load(RESULTS / "largas")[0]
+    links = []
+    for folder in sorted((RESULTS / "largas").iterdir()):
+        for row in ours(f"largas/{folder.name}").values():
+            runs = [run for run in race.load(folder) if run.recipe["name"] == row.name]
+            chosen = statistics.mean(run.history[-1].val_top1 for run in runs)
+            lines.append(
+                f"| {runs[0].recipe['epochs']} | `{row.name}` | {thousands(row.parameters)} "
+                f"| {charts.percent(100 * chosen)} | {_score(row, 2)} | {row.runs} |"
+            )
+        links += [
+            f"[{path.stem}, {runs[0].recipe['epochs']}](largas/{folder.name}/{path.name})"
+            for path in sorted(folder.glob("*.json"))
+        ]
+    run = runs[0]
     return "\n".join(lines) + (
-        f"\n\nReceta: {run.recipe['epochs']} épocas, lotes de {run.recipe['batch_size']}, aumentación "
-        f"`{run.recipe['augment']}`. Máquina: {escape(run.machine)}, con otros trabajos al lado. Fecha: "
-        f"{run.date}. Registros: {logs}."
+        f"\n\nReceta: lotes de {run.recipe['batch_size']}, aumentación `{run.recipe['augment']}`. Máquina: "
+        f"{escape(run.machine)}, con otros trabajos al lado. Fecha: {run.date}. "
+        f"Registros, con sus épocas: {'; '.join(links)}."
     )
 
 
