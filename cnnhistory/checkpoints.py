@@ -5,12 +5,14 @@ y se renombra: pase lo que pase, nunca queda uno a medias, y el anterior se cons
 """
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -81,16 +83,19 @@ class Checkpoints:
             tensors[f"optimizer/{name}/{slot}"] = value
         for rank, states in enumerate(random):
             tensors |= {f"random/{rank}/{name}": state for name, state in states.items()}
-        state = {
-            "recipe": dict(self.recipe),
-            "history": [dataclasses.asdict(epoch) for epoch in history],
-            "schedule": schedule.state_dict(),
-            "lr": [group["lr"] for group in optimizer.param_groups],
-        }
+        state = json.dumps(
+            {
+                "recipe": dict(self.recipe),
+                "history": [dataclasses.asdict(epoch) for epoch in history],
+                "schedule": schedule.state_dict(),
+                "lr": [group["lr"] for group in optimizer.param_groups],
+            }
+        )
+        metadata = {"cnnhistory": state, "sha256": _digest(tensors, state)}
         self.folder.mkdir(parents=True, exist_ok=True)
         # Primero los pesos: si algo corta aquí, al reanudar se repite la época y se reescriben.
         _write(self.folder / "last.safetensors", weights, {})
-        _write(self._paths()[0], tensors, {"cnnhistory": json.dumps(state)}, self._paths()[1])
+        _write(self._paths()[0], tensors, metadata, self._paths()[1])
 
     def load(
         self,
@@ -111,23 +116,39 @@ class Checkpoints:
             Las épocas ya terminadas.
 
         Raises:
-            TrainingError: Si no queda ningún archivo sano, o es de un entrenamiento con otra
-                receta u otra cantidad de procesos.
+            TrainingError: Si no queda ningún archivo sano, no se puede leer, es de un entrenamiento
+                con otra receta u otra cantidad de procesos, o no todos encuentran el mismo.
         """
+        if not self.resume:
+            return []
+        history = self._load(model, optimizer, schedule, batches)
+        found = distributed.gathered(len(history))
+        if len(set(found)) > 1:
+            raise TrainingError(
+                f"los procesos encontraron puntos de control de épocas distintas ({found}) en "
+                f"{self.folder}: la carpeta debe ser la misma para todas las máquinas"
+            )
+        return history
+
+    def _load(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        schedule: LRScheduler,
+        batches: Loader,
+    ) -> list[Epoch]:
         present = [path for path in self._paths() if path.exists()]
-        if not (self.resume and present):
+        if not present:
             return []
         for path in present:
-            try:
-                with safe_open(path, framework="pt") as file:
-                    state = json.loads(file.metadata()["cnnhistory"])
-                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            except (SafetensorError, OSError, TypeError, KeyError, ValueError):
+            loaded = _read(path)
+            if loaded is None:
                 _log.warning("%s está dañado: se busca el punto de control anterior", path)
                 continue
+            state, tensors = loaded
             self._check_recipe(state["recipe"])
             self._restore(tensors, path, model, optimizer, batches)
-            schedule.load_state_dict(state["schedule"])
+            schedule.load_state_dict(_with_the_keys_of(schedule.state_dict(), state["schedule"]))
             for group, lr in zip(optimizer.param_groups, state["lr"], strict=True):
                 group["lr"] = lr
             return [Epoch(**epoch) for epoch in state["history"]]
@@ -206,6 +227,46 @@ def _generators(batches: Loader) -> dict[str, tuple[Tensor, Callable[[Tensor], o
     if own is not None:
         generators["batches"] = (own.get_state(), own.set_state)
     return generators
+
+
+def _with_the_keys_of(live: dict[str, Any], saved: dict[str, Any]) -> dict[str, Any]:
+    """JSON vuelve texto las llaves enteras, como las épocas de `MultiStepLR`: aquí se reponen."""
+    restored = dict(saved)
+    for name, value in live.items():
+        if isinstance(value, dict):
+            keys = {str(key): key for key in value}
+            pairs = {keys.get(key, key): each for key, each in saved[name].items()}
+            restored[name] = type(value)(pairs)
+    return restored
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """El estado y los tensores de un archivo; ``None`` si está dañado."""
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        raise TrainingError(f"no se puede leer {path}: revisa sus permisos") from None
+    except OSError:
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata["sha256"] != _digest(tensors, metadata["cnnhistory"]):
+            return None
+        return json.loads(metadata["cnnhistory"]), tensors
+    except (SafetensorError, OSError, RuntimeError, TypeError, KeyError, ValueError):
+        return None
+
+
+def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
+    """La huella de todo lo guardado: un bloque de ceros o un bit cambiado no la dan."""
+    digest = hashlib.sha256(state.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(name.encode())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import io
 import math
 import os
 import re
@@ -44,17 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 si todo fue bien, 1 si la orden no se pudo cumplir, 130 si se interrumpió. Los
         argumentos mal escritos salen con 2, como en cualquier programa.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # una consola sin «é» no detiene nada
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except BrokenPipeError:  # quien leía, como `head`, ya tiene lo que quería
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except _EXPECTED as error:
         print(f"cnnhistory: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"cnnhistory: no se pudo usar {error.filename}: {error.strerror}", file=sys.stderr)
+        what = error.filename or "la salida"
+        print(f"cnnhistory: no se pudo usar {what}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ncnnhistory: interrumpido", file=sys.stderr)
@@ -118,10 +124,16 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
     """Entrena en este proceso; con `torchrun`, junto con los demás, y solo habla el 0."""
     described = _described(options)
     models.find(described.name)
-    keeper = _checkpoints(options, described)
+    _check_checkpoints(options)
     speaks = distributed.rank() == 0
     reports = _reports(options) if speaks else []
     parts = described.parts(device)
+    recipe = described.recipe() | {"device": options.device} | parts.identity()
+    keeper = (
+        checkpoints.Checkpoints(options.checkpoints, recipe, options.resume)
+        if options.checkpoints
+        else None
+    )
     with tqdm(
         total=described.epochs * parts.images,
         unit=" imágenes",
@@ -155,6 +167,7 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    _check_alone("la evaluación")
     described = experiment.Experiment(
         options.name, options.dataset, options.subset, options.seed, batch_size=options.batch_size
     )
@@ -173,11 +186,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         ) from None
     model = model.to(options.device).to(memory_format=torch.channels_last)
     for name, batches in (("validación", parts.validation), ("prueba", parts.test)):
-        if batches:
+        if batches is not None:
             print(f"{name}: {_scores(training.evaluate(model, batches))}")
 
 
 def _race(options: argparse.Namespace) -> None:
+    _check_alone("la carrera")
     _check_writable(options.folder)
     template = _described(options, name=options.networks[0])
 
@@ -228,17 +242,17 @@ def _reports(options: argparse.Namespace) -> list[Callable[[training.Epoch], Non
     return reports
 
 
-def _checkpoints(
-    options: argparse.Namespace, described: experiment.Experiment
-) -> checkpoints.Checkpoints | None:
-    """Los puntos de control que piden los argumentos, en una carpeta donde se puede escribir."""
-    if not options.checkpoints:
-        if options.resume:
-            raise ValueError("--resume necesita saber desde dónde: agrega --checkpoints CARPETA")
-        return None
-    _check_writable(options.checkpoints)
-    recipe = described.recipe() | {"device": options.device}
-    return checkpoints.Checkpoints(options.checkpoints, recipe, options.resume)
+def _check_checkpoints(options: argparse.Namespace) -> None:
+    """Comprueba, antes de leer los datos, que habrá dónde guardar y desde dónde seguir."""
+    if options.checkpoints:
+        _check_writable(options.checkpoints)
+    elif options.resume:
+        raise ValueError("--resume necesita saber desde dónde: agrega --checkpoints CARPETA")
+
+
+def _check_alone(what: str) -> None:
+    if distributed.launched():
+        raise ValueError(f"{what} va en un solo proceso: lánzala sin torchrun")
 
 
 def _check_writable(folder: Path) -> None:

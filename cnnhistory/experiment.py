@@ -7,6 +7,7 @@ falta: allí se llama al bucle directamente.
 
 import ctypes
 import dataclasses
+import hashlib
 import itertools
 import math
 import os
@@ -201,7 +202,7 @@ class Experiment:
             batches[2],
             len(train),
             channels,
-            num_classes,
+            train.classes,
         )
 
     def _from_disk(self, root: Path, card: models.Card, device: str) -> "Parts":
@@ -234,7 +235,7 @@ class Experiment:
             part("test", **rest) if (root / "test").exists() else None,
             train.plan.count,
             3,
-            len(train.classes),
+            train.classes,
         )
 
     def _mixed(self, batches: training.Loader, num_classes: int) -> training.Loader:
@@ -253,7 +254,7 @@ class Parts:
         test: Lotes de prueba; ``None`` si no los hay.
         images: Imágenes de entrenamiento.
         channels: Canales de cada imagen.
-        num_classes: Clases.
+        classes: Nombres de las clases.
     """
 
     train: training.Loader
@@ -261,7 +262,21 @@ class Parts:
     test: training.Loader | None
     images: int
     channels: int
-    num_classes: int
+    classes: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """Cantidad de clases."""
+        return len(self.classes)
+
+    def identity(self) -> dict[str, object]:
+        """Lo que distingue a estos datos de otros con la misma ruta, para `Checkpoints`.
+
+        Returns:
+            Cuántas imágenes hay, y cuántas clases con la huella de sus nombres en orden.
+        """
+        names = hashlib.sha256("\n".join(self.classes).encode()).hexdigest()
+        return {"images": self.images, "classes": f"{self.num_classes} ({names[:8]})"}
 
 
 @dataclass(frozen=True)
@@ -332,7 +347,9 @@ def run(
         checkpoints=checkpoints,
         on_epoch=on_epoch,
     )
-    return Result(model, history, training.evaluate(model, parts.test) if parts.test else None)
+    # A un proceso puede no tocarle ninguna imagen de prueba, y aun así suma con los demás.
+    test = None if parts.test is None else training.evaluate(model, parts.test)
+    return Result(model, history, test)
 
 
 class _Watched:

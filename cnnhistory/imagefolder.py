@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ class ImageFolderBatches:
         return len(self.plan)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in self._loader:
+        for batch in self._read():
             if isinstance(batch, DataError):
                 raise batch
             images, labels = (
@@ -111,6 +111,17 @@ class ImageFolderBatches:
             )
             images = images.float().div_(255)
             yield (self.transform(images) if self.transform else images), labels
+
+    def _read(self) -> Iterator[Any]:
+        try:
+            yield from self._loader
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise DataError(
+                "un proceso que leía fotos murió, casi siempre por memoria: baja --workers "
+                "o --batch-size, y sigue con --resume"
+            ) from None
 
 
 def training_pipeline(side: int) -> v2.Compose:

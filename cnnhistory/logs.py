@@ -14,17 +14,20 @@ def json_lines(path: Path) -> Callable[[Epoch], None]:
     """Escribe cada época en una línea de JSON; ``pandas.read_json(path, lines=True)`` la lee.
 
     Args:
-        path: El archivo; empieza vacío. Al reanudar se le vuelven a escribir las épocas
-            recuperadas, así que queda igual que si no se hubiera interrumpido.
+        path: El archivo; empieza de nuevo con la primera época. Al reanudar se le vuelven a
+            escribir las recuperadas, así que queda igual que si no se hubiera interrumpido.
 
     Returns:
         La función, para el ``on_epoch`` de `cnnhistory.training.train`.
     """
-    path.write_text("", encoding="utf-8")
+    path.open("a").close()  # si no se puede escribir, que se sepa ya
+    mode = "w"
 
     def write(epoch: Epoch) -> None:
-        with path.open("a", encoding="utf-8") as file:
+        nonlocal mode
+        with path.open(mode, encoding="utf-8") as file:
             file.write(json.dumps(dataclasses.asdict(epoch)) + "\n")
+        mode = "a"
 
     return write
 

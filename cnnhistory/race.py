@@ -144,8 +144,10 @@ def run_all(
                     f"{path} es de otra carrera (cambia {', '.join(changed)}): elige otra carpeta"
                 )
         else:
-            run = _run(described, device, folder / f".{path.stem}")
+            scratch = folder / f".{path.stem}"
+            run = _run(described, device, scratch)
             _write(path, run)
+            shutil.rmtree(scratch, ignore_errors=True)  # ahora que lo que costó está a salvo
         runs.append(run)
         if on_run:
             on_run(run)
@@ -239,7 +241,9 @@ def _run(described: experiment.Experiment, device: str, scratch: Path) -> Run:
     card = models.find(described.name)
     recipe = described.recipe()
     parts = described.parts(device)
-    keeper = Checkpoints(scratch, recipe | {"device": device}, resume=True)
+    if parts.test is None:
+        raise ValueError(f"la carrera mide en prueba, y a {described.dataset} le falta test/")
+    keeper = Checkpoints(scratch, recipe | {"device": device} | parts.identity(), resume=True)
     history: list[training.Epoch] = []
     test, error = None, ""
     _reset_peak(device)
@@ -250,7 +254,6 @@ def _run(described: experiment.Experiment, device: str, scratch: Path) -> Run:
         test = result.test
     except training.DivergedError as problem:  # también es un resultado
         error = str(problem)
-    shutil.rmtree(scratch, ignore_errors=True)
     return Run(
         recipe=recipe,
         machine=machine(device),

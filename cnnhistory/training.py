@@ -219,9 +219,10 @@ def train(
             época no se guarda.
         TrainingError: Si no alcanza la memoria, o no se puede guardar o reanudar.
     """
-    check_recipe(epochs, lr, label_smoothing, clip_norm)
-    for batches in (train_batches, val_batches):
-        check_batches(model, batches)
+    check_recipe(epochs, lr, label_smoothing, clip_norm, weight_decay)
+    with explaining(1, model, train_batches):
+        check_batches(model, train_batches)
+        check_batches(model, val_batches, mixed=False)
     rule = optimizer(model, lr, weight_decay)
     plan = schedule(rule, epochs * len(train_batches))
     history = checkpoints.load(model, rule, plan, train_batches) if checkpoints else []
@@ -473,7 +474,11 @@ def _batch_that_fits(model: nn.Module, batches: Loader) -> int:
 
 
 def check_recipe(
-    epochs: int, lr: float, label_smoothing: float = 0.0, clip_norm: float | None = None
+    epochs: int,
+    lr: float,
+    label_smoothing: float = 0.0,
+    clip_norm: float | None = None,
+    weight_decay: float = 0.0,
 ) -> None:
     """Rechaza los números con los que no se puede entrenar.
 
@@ -482,10 +487,15 @@ def check_recipe(
         lr: Tasa máxima.
         label_smoothing: Suavizado de etiquetas.
         clip_norm: Norma máxima del gradiente, o ``None``.
+        weight_decay: Decaimiento de los pesos.
 
     Raises:
         ValueError: Si alguno está fuera de su rango.
     """
+    if epochs != int(epochs):
+        raise ValueError(f"las épocas van enteras; llegaron {epochs}")
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"weight_decay no puede ser negativo; llegó {weight_decay}")
     if epochs < 1 or not 0 < lr < math.inf:
         raise ValueError(f"epochs y lr deben ser positivos; llegaron {epochs} y {lr}")
     if not 0 <= label_smoothing < 1:
@@ -494,18 +504,26 @@ def check_recipe(
         raise ValueError(f"clip_norm debe ser positivo, o None; llegó {clip_norm}")
 
 
-def check_batches(model: nn.Module, batches: Loader) -> None:
+def check_batches(model: nn.Module, batches: Loader, *, mixed: bool = True) -> None:
     """Pasa un lote por la red antes de entrenarla, sin que el azar ni el orden lo noten.
 
     Args:
         model: La red.
         batches: Los lotes; si tienen ``labels``, se revisan todas, y si no, las del primero.
+        mixed: Si las etiquetas pueden ser probabilidades, ``(B, clases)``: solo al entrenar.
 
     Raises:
-        ValueError: Si no hay lotes, las imágenes no son de esta red o traen NaN, o hay etiquetas
-            sin clase.
+        ValueError: Si no hay lotes o no se pueden contar, la red no tiene parámetros o no da un
+            tensor, las imágenes no son de esta red o traen NaN, o hay etiquetas sin clase.
     """
     model = distributed.unwrapped(model)
+    if not any(True for _ in model.parameters()):
+        raise ValueError("la red no tiene parámetros: no hay nada que entrenar")
+    if not hasattr(batches, "__len__"):
+        raise ValueError(
+            "los lotes se cuentan y se recorren en cada época: usa una lista, data.Batches o un "
+            "DataLoader, no un generador"
+        )
     device = next(model.parameters()).device
     with _peeking(batches, device), _evaluating(model), torch.inference_mode():
         first = next(iter(batches), None) if len(batches) else None
@@ -514,8 +532,19 @@ def check_batches(model: nn.Module, batches: Loader) -> None:
         if first is None:
             raise ValueError("no hay lotes: los de entrenamiento o los de validación están vacíos")
         images, labels = first
+        if images.ndim != 4 or not len(images) or len(images) != len(labels):
+            raise ValueError(
+                "cada lote lleva imágenes (B, C, H, W) y B etiquetas; llegaron formas "
+                f"{tuple(images.shape)} y {tuple(labels.shape)}"
+            )
         with mixed_precision(device):
-            num_classes = model(images.to(device)).shape[1]
+            logits = model(images.to(device))
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError(
+            "al evaluar, la red debe dar un tensor (B, clases); dio "
+            f"{tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__}"
+        )
+    num_classes = logits.shape[1]
     if not images.isfinite().all():
         raise ValueError("las imágenes traen NaN o infinitos: revisa los datos y su normalización")
     if labels.ndim == 2:
@@ -524,10 +553,18 @@ def check_batches(model: nn.Module, batches: Loader) -> None:
                 f"la red tiene {num_classes} clases y las etiquetas reparten la probabilidad entre "
                 f"{labels.shape[1]}"
             )
+        if not mixed:
+            raise ValueError("se valida con una clase por imagen, enteros (B,), no con mezclas")
+        if not torch.allclose(labels.sum(1), torch.ones_like(labels[:, 0]), atol=1e-3):
+            raise ValueError("las etiquetas mezcladas de cada imagen deben sumar 1")
         return
+    if labels.dtype not in (torch.int64, torch.uint8):
+        raise ValueError(f"las etiquetas deben ser enteros int64; llegaron {labels.dtype}")
     labels = getattr(batches, "labels", labels)
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
+    if low < 0:
+        raise ValueError(f"las etiquetas van de {low} a {high}, y deben contarse desde 0")
+    if high >= num_classes:
         raise ValueError(
             f"las etiquetas van de {low} a {high} y la red tiene {num_classes} clases: deben estar "
             f"entre 0 y {num_classes - 1}, o la red crearse con num_classes={high + 1}"

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_training import batches, little, same_state
+from test_training import batches, dataset, little, same_state
 
-from cnnhistory import data, models, training
+from cnnhistory import data, experiment, models, training
 from cnnhistory.checkpoints import Checkpoints
 
 RECIPE = {"name": "chica", "seed": 0, "epochs": 4}
@@ -139,6 +139,57 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one_and_says_so(tmp_pat
     resumed, history = run(tmp_path, resume=True)
     assert history == expected
     assert same_state(resumed, whole)
+
+
+def test_one_changed_bit_is_damage(tmp_path, caplog):
+    """safetensors no lleva suma de control: la huella es nuestra."""
+    with pytest.raises(InterruptedError):
+        run(tmp_path, stop_at=3)
+    path = tmp_path / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    assert run(tmp_path, resume=True)[1] == run(None)[1]
+    assert caplog.messages == [f"{path} está dañado: se busca el punto de control anterior"]
+
+
+@pytest.mark.parametrize("name", experiment.SCHEDULES)
+def test_every_schedule_goes_on_where_it_was(tmp_path, name):
+    def cut(epoch):
+        if epoch.number == 1:
+            raise InterruptedError
+
+    def rates(folder, *, resume=False, on_epoch=None):
+        plans = []
+
+        def noting(optimizer, steps):
+            plans.append(experiment.SCHEDULES[name](optimizer, steps))
+            return plans[0]
+
+        class Noting(data.Batches):
+            def __iter__(self):
+                for batch in super().__iter__():
+                    yield batch
+                    rates.append(plans[0].get_last_lr()[0])
+
+        rates: list[float] = []
+        keeper = Checkpoints(folder, {}, resume=resume)
+        training.train(
+            little(),
+            Noting(dataset(), 16),
+            batches(20),
+            epochs=4,
+            lr=0.1,
+            schedule=noting,
+            checkpoints=keeper,
+            on_epoch=on_epoch,
+        )
+        return rates
+
+    whole = rates(tmp_path / "entera")
+    with pytest.raises(InterruptedError):
+        rates(tmp_path / "cortada", on_epoch=cut)
+    assert rates(tmp_path / "cortada", resume=True) == whole[len(whole) // 4 :]
 
 
 def test_with_no_sound_checkpoint_it_refuses_to_guess(tmp_path):

@@ -1,6 +1,7 @@
 """La línea de comandos, por dentro y como proceso."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -322,3 +323,19 @@ def test_as_a_process():
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "Gradient-Based Learning" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_without_our_letters_does_not_stop_anything(encoding):
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "cnnhistory.cli", "list"]
+    ended = subprocess.run(command, capture_output=True, env=environment, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert b"resnet18" in ended.stdout
+
+
+def test_a_refused_run_keeps_the_log_of_the_other(tmp_path, capsys):
+    log = tmp_path / "registro.jsonl"
+    log.write_text("otra\n")
+    assert cli.main(["train", "softmax", "--dataset", "fahsion", "--log", str(log)]) == 1
+    assert log.read_text() == "otra\n"

@@ -241,3 +241,16 @@ def test_the_kept_memory_is_not_asked_for_again():
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     usual, kept = map(int, ended.stdout.split())
     assert kept < usual / 20
+
+
+def test_other_photos_under_the_same_path_are_another_training(photos):
+    described = Experiment("lenet5_modern", str(photos), epochs=1, batch_size=4)
+    before = described.parts("cpu").identity()
+    assert before == described.parts("cpu").identity()
+    (folder, *_) = sorted((photos / "train").iterdir())
+    next(folder.iterdir()).unlink()
+    fewer = described.parts("cpu").identity()
+    assert fewer["images"] == before["images"] - 1
+    for part in ("train", "val", "test"):
+        (photos / part / folder.name).rename(photos / part / f"z{folder.name}")
+    assert described.parts("cpu").identity()["classes"] != before["classes"]

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from PIL import Image
 
 from cnnhistory import cli, data, experiment, models, race, training
 
@@ -140,6 +141,22 @@ def test_a_cut_race_does_not_go_on_with_another_recipe(few, tmp_path, monkeypatc
         race.run_all(tmp_path, ["softmax"], [0], other, "cpu")
     assert (tmp_path / ".softmax-0").exists()
     assert not (tmp_path / "softmax-0.json").exists()
+
+
+def test_a_race_needs_a_test_set_and_a_single_process(tmp_path, monkeypatch, capsys):
+    for part, count in (("train", 4), ("val", 2)):
+        for label in ("ave", "pez"):
+            folder = tmp_path / "fotos" / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.effect_noise((40, 40), 50).convert("RGB").save(folder / f"{number}.jpg")
+    photos = experiment.Experiment("lenet5_modern", str(tmp_path / "fotos"), epochs=1, batch_size=4)
+    with pytest.raises(ValueError, match=r"la carrera mide en prueba.*le falta test/"):
+        race.run_all(tmp_path / "r", ["lenet5_modern"], [0], photos, "cpu")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert cli.main(["race", str(tmp_path / "r")]) == 1
+    assert "la carrera va en un solo proceso" in capsys.readouterr().err
 
 
 def test_the_table_is_ordered_and_counts(few, tmp_path, capsys):

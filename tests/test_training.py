@@ -557,3 +557,65 @@ def test_mixed_precision_only_where_the_hardware_helps(monkeypatch):
             patch.setattr(torch, "autocast", Recorder)
             training.mixed_precision(torch.device("cuda"))
         assert seen == {"device": "cuda", "dtype": dtype, "enabled": enabled}
+
+
+class Answers(nn.Module):
+    """Da lo que se le pida, con una capa que entrenar."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.layer = nn.Linear(1, 3)
+        self.answer = answer
+
+    def forward(self, x):
+        return self.answer(self.layer(x.mean((1, 2, 3))[:, None]))
+
+
+IMAGES, LABELS = torch.rand(4, 1, 8, 8), torch.arange(4) % 3
+
+
+@pytest.mark.parametrize(
+    ("model", "train", "val", "said"),
+    [
+        (nn.Flatten(), [(IMAGES, LABELS)], None, "la red no tiene parámetros"),
+        (None, (pair for pair in [(IMAGES, LABELS)]), None, "no un generador"),
+        (Answers(lambda x: {"logits": x}), [(IMAGES, LABELS)], None, r"dio dict"),
+        (Answers(lambda x: x[:, :, None]), [(IMAGES, LABELS)], None, r"dio \(4, 3, 1\)"),
+        (None, [(IMAGES[:, 0], LABELS)], None, r"imágenes \(B, C, H, W\)"),
+        (None, [(IMAGES[:0], LABELS[:0])], None, r"llegaron formas \(0, 1, 8, 8\)"),
+        (None, [(IMAGES, LABELS[:3])], None, r"y \(3,\)"),
+        (None, [(IMAGES, LABELS.float())], None, "enteros int64; llegaron torch.float32"),
+        (None, [(IMAGES, 2 * F.one_hot(LABELS, 3).float())], None, "deben sumar 1"),
+        (None, [(IMAGES, LABELS)], [(IMAGES, F.one_hot(LABELS, 3).float())], "no con mezclas"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_the_first_step(model, train, val, said):
+    model = model or little()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=said):
+        training.train(model, train, val or [(IMAGES, LABELS)], epochs=1, lr=0.1)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"epochs": 1.5}, "enteras; llegaron 1.5"), ({"weight_decay": -1.0}, "no puede ser negativo")],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        training.train(little(), batches(), batches(), **({"epochs": 1, "lr": 0.1} | wrong))
+
+
+class GreedyAlways(Greedy):
+    """Tampoco cabe al evaluar, que es lo primero que se hace."""
+
+    def forward(self, x):
+        if len(x) > self.fits:
+            raise self.error
+        return self.net(x)
+
+
+def test_memory_that_is_not_enough_for_the_first_look_is_explained():
+    model = GreedyAlways(8, MemoryError())
+    with pytest.raises(training.TrainingError, match="no alcanza la memoria; un lote de 8 sí"):
+        training.train(model, batches(), batches(), epochs=1, lr=0.1)
