@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cnnhistory import data, distributed, inspection, models, plotting  # noqa: F401
 from cnnhistory.checkpoints import Checkpoints
 from cnnhistory.training import (  # noqa: F401
+    DivergedError,
     TrainingError,
     check_batches,
     check_recipe,
@@ -508,7 +509,7 @@ for name, peak in (("one_cycle", 29), ("warmup_cosine", 4)):
 # ## El bucle entero
 
 # %% tags=["fuente"]
-from cnnhistory.training import Epoch, train  # noqa: F401
+from cnnhistory.training import Epoch, _check_finite, train  # noqa: F401
 
 # %% [markdown]
 # Ya conoces casi todas las piezas:
@@ -524,6 +525,8 @@ from cnnhistory.training import Epoch, train  # noqa: F401
 # - [`explaining`](../api/training.md#cnnhistory.training.explaining) se queda con los errores que se pueden explicar. Si la pérdida deja de ser un número o no
 #   alcanza la memoria, el entrenamiento se detiene y dice en qué época y qué probar.
 # - `evaluate(model, val_batches)`: validación, nunca prueba.
+# - `_check_finite(scores)`: el último paso de la época puede romper los pesos, y la pérdida de cada lote se midió antes de
+#   su paso. Sin esto, se guardarían unos pesos que ya no sirven.
 # - `history` es una lista de `Epoch`, datos sin más: `pandas.DataFrame(history)` la entiende. Quien quiera
 #   curvas, que las dibuje.
 #
