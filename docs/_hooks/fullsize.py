@@ -54,8 +54,8 @@ def against_d2l(src_uri: str) -> str:
 def long_runs(src_uri: str) -> str:
     """Las minis entrenadas más épocas: de las que menos a las que más y, en cada grupo, la mejor primero."""
     lines = [
-        "| Épocas | Red | Parámetros | Validación | Prueba | Semillas |",
-        "| ---: | --- | ---: | ---: | ---: | ---: |",
+        "| Red | Épocas | Prueba | Validación | Semillas | Parámetros |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     links = []
     for folder in sorted((RESULTS / "largas").iterdir()):
@@ -63,8 +63,8 @@ def long_runs(src_uri: str) -> str:
             runs = [run for run in race.load(folder) if run.recipe["name"] == row.name]
             chosen = statistics.mean(run.history[-1].val_top1 for run in runs)
             lines.append(
-                f"| {runs[0].recipe['epochs']} | `{row.name}` | {thousands(row.parameters)} "
-                f"| {charts.percent(100 * chosen)} | {_score(row, 2)} | {row.runs} |"
+                f"| `{row.name}` | {runs[0].recipe['epochs']} | {_score(row, 2)} "
+                f"| {charts.percent(100 * chosen)} | {row.runs} | {thousands(row.parameters)} |"
             )
         links += [
             f"[{path.stem}, {runs[0].recipe['epochs']}](largas/{folder.name}/{path.name})"
