@@ -26,7 +26,8 @@ def page_definitions() -> dict:
     body = [
         node
         for node in ast.parse(PAGE.read_text(encoding="utf-8")).body
-        if isinstance(node, kept) or (isinstance(node, ast.Assign) and node.targets[0].id == "TIMM")
+        if isinstance(node, kept)
+        or (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TIMM")
     ]
     namespace: dict = {}
     exec(compile(ast.Module(body, []), str(PAGE), "exec"), namespace)
