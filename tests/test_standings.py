@@ -226,12 +226,15 @@ def test_the_table_of_recipes_has_every_network_and_its_logs():
     assert all(f"- `{name}`: " in text for name in eras.ERAS)
 
 
-def test_every_full_network_that_ran_beats_the_curve_of_d2l():
+def test_every_full_network_that_ran_but_one_beats_the_curve_of_d2l():
     ran = fullsize.ours("completas")
     assert ran
     for row in fullsize.theirs():
         if row["red"] in ran:
-            assert ran[row["red"]].top1 > float(row["acierto"]) + 0.005  # el error de leer la curva
+            ahead = (
+                ran[row["red"]].top1 > float(row["acierto"]) + 0.005
+            )  # el error de leer la curva
+            assert ahead == (row["red"] != "vgg11_quarter")  # «todavía no alcanza a su curva»
     for run in race.load(fullsize.RESULTS / "completas"):
         assert run.recipe["subset"] == "full"
         assert run.recipe["epochs"] <= 10
@@ -239,6 +242,7 @@ def test_every_full_network_that_ran_beats_the_curve_of_d2l():
         run.recipe["name"]: run.recipe["epochs"]
         for run in race.load(fullsize.RESULTS / "completas")
     }
-    assert (epochs["resnet18"], epochs["googlenet"]) == (3, 4)  # «en tres épocas…, en cuatro»
+    # «en tres épocas…, en cuatro…, con dos»
+    assert (epochs["resnet18"], epochs["googlenet"], epochs["vgg11_quarter"]) == (3, 4, 2)
     text = generated.block("tabla-completas", "resultados/carrera-justa.py")
     assert text.count("sin correr") == len(fullsize.theirs()) - len(ran)
