@@ -154,7 +154,7 @@ assert all(run.history[1].val_top1 > run.history[0].val_top1 for run in runs)
 #
 # La LeNet no es la misma: la de d2l lleva sigmoides y promedios, y la nuestra, ReLU y máximos. Es justo la diferencia entre
 # 1998 y hoy, y son los mismos 61 706 parámetros. La ResNet-18 ganó en tres épocas a su curva de
-# diez, y la GoogLeNet, en cuatro. La VGG es la del libro, con la cuarta parte de los canales; con dos épocas todavía no
+# diez, y la GoogLeNet, en cuatro. La DenseNet-121, en una, aunque es mayor que la DenseNet del libro. La VGG es la del libro, con la cuarta parte de los canales; con dos épocas todavía no
 # alcanza a su curva. Las que dicen «sin correr» piden una GPU, o mucha paciencia. Quien la tenga puede llenar la tabla:
 #
 # ```console
