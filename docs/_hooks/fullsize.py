@@ -81,7 +81,8 @@ def long_runs(src_uri: str) -> str:
 def _effort(name: str, row: race.Standing) -> str:
     runs = [run for run in race.load(RESULTS / "completas") if run.recipe["name"] == name]
     seeds = "1 semilla" if row.runs == 1 else f"{row.runs} semillas"
-    return f"`{name}`, {seeds}, {runs[0].recipe['epochs']} épocas"
+    epochs = runs[0].recipe["epochs"]
+    return f"`{name}`, {seeds}, {epochs} {'época' if epochs == 1 else 'épocas'}"
 
 
 def _score(row: race.Standing, decimals: int = 1) -> str:
