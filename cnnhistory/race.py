@@ -240,6 +240,7 @@ def versions() -> dict[str, str]:
 def _run(described: experiment.Experiment, device: str, scratch: Path) -> Run:
     card = models.find(described.name)
     recipe = described.recipe()
+    commit = _commit()  # al empezar: en horas de entrenamiento, el repositorio puede cambiar
     parts = described.parts(device)
     if parts.test is None:
         raise ValueError(f"la carrera mide en prueba, y a {described.dataset} le falta test/")
@@ -258,7 +259,7 @@ def _run(described: experiment.Experiment, device: str, scratch: Path) -> Run:
         recipe=recipe,
         machine=machine(device),
         versions=versions(),
-        commit=_commit(),
+        commit=commit,
         date=datetime.date.today().isoformat(),
         parameters=card.parameters,
         macs=card.macs,

@@ -111,6 +111,19 @@ def test_diverging_is_a_result(few, tmp_path, capsys):
     assert race.standings(runs) == []
 
 
+def test_the_commit_is_the_one_it_started_with(few, tmp_path, monkeypatch):
+    train = training.train
+
+    def train_while_someone_commits(*arguments, **options):
+        monkeypatch.setattr(race, "_commit", lambda: "después")
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(race, "_commit", lambda: "antes")
+    monkeypatch.setattr(training, "train", train_while_someone_commits)
+    (run,) = race.run_all(tmp_path, ["softmax"], [0], TEMPLATE, "cpu")
+    assert run.commit == "antes"
+
+
 def test_a_full_disk_is_not_a_result(few, tmp_path, monkeypatch):
     """Lo que no es de la red detiene la carrera, que sigue donde iba cuando se arregla."""
 
