@@ -9,12 +9,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -50,6 +52,29 @@ class Checkpoints:
     folder: Path
     recipe: Mapping[str, object]
     resume: bool = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Reserva la carpeta: dos entrenamientos a la vez en ella se pisarían.
+
+        El sistema la libera también si el proceso muere.
+
+        Raises:
+            TrainingError: Si otro entrenamiento la está usando.
+        """
+        if distributed.rank() > 0:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(self.folder / "lock").acquire(timeout=0)
+        except Timeout:
+            raise TrainingError(
+                f"otro entrenamiento está usando {self.folder}: espera a que termine, o elige otra "
+                "carpeta"
+            ) from None
+        with lock:
+            yield
 
     def save(
         self,
@@ -286,7 +311,10 @@ def _write(
     """Escribe aparte y renombra: quien lea ``path`` ve lo de antes o lo de ahora, entero."""
     partial = path.with_name(path.name + ".partial")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+        partial.chmod(mode)  # safetensors lo deja solo para su dueño
         with partial.open("rb+") as file:
             os.fsync(
                 file.fileno()

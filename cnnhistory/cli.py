@@ -194,6 +194,8 @@ def _race(options: argparse.Namespace) -> None:
     _check_alone("la carrera")
     _check_writable(options.folder)
     template = _described(options, name=options.networks[0])
+    if options.as_published:
+        _check_no_recipe(template)
 
     def report(run: race.Run) -> None:
         name, seed = run.recipe["name"], run.recipe["seed"]
@@ -217,6 +219,24 @@ def _race(options: argparse.Namespace) -> None:
         rows.append((row.name, score, done, parameters, macs, f"{row.seconds:.0f}"))
     print()
     _print_table(rows)
+
+
+def _check_no_recipe(template: experiment.Experiment) -> None:
+    """Con las recetas de los artículos, comprueba que no se pida otra además."""
+    plain = experiment.Experiment(template.name)
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in (
+            *("lr", "weight_decay", "schedule", "label_smoothing"),
+            *("clip_norm", "augment", "mix"),
+        )
+        if getattr(template, name) != getattr(plain, name)
+    ]
+    if given:
+        raise ValueError(
+            f"--as-published trae la receta de cada artículo: quita {' y '.join(given)}, o corre "
+            "sin --as-published"
+        )
 
 
 def _described(options: argparse.Namespace, **more) -> experiment.Experiment:

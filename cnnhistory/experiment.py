@@ -13,6 +13,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,8 +111,17 @@ class Experiment:
     workers: int = 0
 
     def recipe(self) -> dict[str, Any]:
-        """Lo que identifica al entrenamiento, con valores de JSON, para `Checkpoints`."""
-        recipe = dataclasses.asdict(self) | {"lr": self.lr or models.find(self.name).lr}
+        """Lo que identifica al entrenamiento, con valores de JSON, para `Checkpoints`.
+
+        Returns:
+            Los campos, con la tasa que se usará, y la cantidad de procesos.
+
+        Raises:
+            ValueError: Lo que se puede saber sin leer los datos: que la red no existe o no admite
+                ese lado, o que la aumentación no va con un árbol de fotos.
+        """
+        card = self._card()
+        recipe = dataclasses.asdict(self) | {"lr": self.lr or card.lr}
         del recipe["workers"]  # no cambia los bits
         return recipe | {"processes": distributed.shard()[1]}
 
@@ -157,15 +167,7 @@ class Experiment:
                 la red no admite imágenes de ese lado.
             DataError: Si los datos faltan o están dañados.
         """
-        card = models.find(self.name)
-        if self.side:
-            least, most = card.sides
-            if self.side < least or (most and self.side > most):
-                limits = f"de {least} a {most}" if most else f"desde {least}"
-                raise ValueError(
-                    f"{self.name} admite imágenes de lado {limits} píxeles, y se pidió {self.side}"
-                )
-            card = dataclasses.replace(card, input_shape=(card.input_shape[0], *2 * (self.side,)))
+        card = self._card()
         if self.dataset in SOURCES:
             arguments = (self.subset,) if self.dataset == "fashion" else ()
             return self._from_memory(SOURCES[self.dataset](*arguments), card, device)
@@ -173,6 +175,23 @@ class Experiment:
             noise = partial(data.synthetic, shape=card.input_shape, num_classes=card.num_classes)
             return self._from_memory((noise(5000), noise(1000, seed=1)), card, device)
         return self._from_disk(Path(self.dataset), card, device)
+
+    def _card(self) -> models.Card:
+        """La ficha de la red, con el lado que se pide; y lo que se puede revisar sin leer nada."""
+        card = models.find(self.name)
+        if self.augment and self.dataset not in SOURCES and Path(self.dataset).is_dir():
+            raise ValueError(
+                f"un árbol de fotos ya se aumenta: se recorta y se refleja. Quita «{self.augment}»"
+            )
+        if self.side is None:
+            return card
+        least, most = card.sides
+        if self.side < least or (most and self.side > most):
+            limits = f"de {least} a {most}" if most else f"desde {least}"
+            raise ValueError(
+                f"{self.name} admite imágenes de lado {limits} píxeles, y se pidió {self.side}"
+            )
+        return dataclasses.replace(card, input_shape=(card.input_shape[0], *2 * (self.side,)))
 
     def _from_memory(
         self, whole: tuple[data.Dataset, data.Dataset], card: models.Card, device: str
@@ -206,11 +225,6 @@ class Experiment:
         )
 
     def _from_disk(self, root: Path, card: models.Card, device: str) -> "Parts":
-        if self.augment:
-            raise ValueError(
-                f"un árbol de fotos ya se aumenta: se recorta y se refleja. Quita «{self.augment}»"
-            )
-
         def part(
             name: str, shard: tuple[int, int] = distributed.shard(), **settings
         ) -> ImageFolderBatches:
@@ -228,6 +242,11 @@ class Experiment:
         # Sin repartir: todos los procesos deben normalizar igual.
         normalize = _sampled_normalization(part("train", train=True, shard=(0, 1)), 2000)
         train = part("train", train=True, transform=normalize)
+        if len(train.classes) == 1:
+            raise ValueError(
+                f"en {root / 'train'} hay una sola clase, «{train.classes[0]}»: para clasificar "
+                "hacen falta dos o más"
+            )
         rest = {"classes": train.classes, "transform": normalize}
         return Parts(
             self._mixed(train, len(train.classes)),
@@ -333,20 +352,21 @@ def run(
         model.compile(mode="reduce-overhead" if device.startswith("cuda") else "default")
     if distributed.rank():  # los pesos son los mismos en todos; el dropout y la aumentación, no
         torch.manual_seed(experiment.seed + distributed.rank())
-    history = training.train(
-        distributed.replicated(model),
-        _Watched(parts.train, on_batch) if on_batch else parts.train,
-        parts.validation,
-        epochs=experiment.epochs,
-        lr=experiment.lr or models.find(experiment.name).lr,
-        weight_decay=experiment.weight_decay,
-        label_smoothing=experiment.label_smoothing,
-        clip_norm=experiment.clip_norm,
-        optimizer=OPTIMIZERS[experiment.optimizer],
-        schedule=SCHEDULES[experiment.schedule],
-        checkpoints=checkpoints,
-        on_epoch=on_epoch,
-    )
+    with checkpoints.held() if checkpoints else nullcontext():
+        history = training.train(
+            distributed.replicated(model),
+            _Watched(parts.train, on_batch) if on_batch else parts.train,
+            parts.validation,
+            epochs=experiment.epochs,
+            lr=experiment.lr or models.find(experiment.name).lr,
+            weight_decay=experiment.weight_decay,
+            label_smoothing=experiment.label_smoothing,
+            clip_norm=experiment.clip_norm,
+            optimizer=OPTIMIZERS[experiment.optimizer],
+            schedule=SCHEDULES[experiment.schedule],
+            checkpoints=checkpoints,
+            on_epoch=on_epoch,
+        )
     # A un proceso puede no tocarle ninguna imagen de prueba, y aun así suma con los demás.
     test = None if parts.test is None else training.evaluate(model, parts.test)
     return Result(model, history, test)

@@ -266,6 +266,39 @@ def test_the_checkpoint_holds_no_code_and_says_what_it_is(tmp_path):
     assert {name.split("/")[0] for name in names} == {"model", "optimizer", "random"}
 
 
+HOLDER = """
+import pathlib, sys
+from cnnhistory.checkpoints import Checkpoints
+with Checkpoints(pathlib.Path({folder!r}), {{}}).held():
+    print("reservada", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_for_one_training_at_a_time_and_the_dead_leave_it(tmp_path):
+    code = HOLDER.format(folder=str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "reservada\n"
+        mine = Checkpoints(tmp_path, RECIPE)
+        with pytest.raises(training.TrainingError, match="otro entrenamiento está usando"):
+            mine.held().__enter__()
+        holder.kill()
+    with mine.held():
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows no tiene esos permisos")
+def test_what_is_saved_can_be_read_by_those_who_read_the_folder(tmp_path):
+    before = os.umask(0o027)
+    try:
+        run(tmp_path)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+
+
 KILLED = """
 import os, pathlib, signal, sys
 sys.path.insert(0, {tests!r})

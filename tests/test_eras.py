@@ -120,6 +120,13 @@ def test_a_race_as_published_runs_with_each_recipe(monkeypatch, tmp_path, capsys
     assert "es de otra carrera (cambia" in capsys.readouterr().err
 
 
+def test_a_race_as_published_takes_no_other_recipe(tmp_path, capsys):
+    asked = ["race", str(tmp_path), "--as-published", "--networks", "lenet5"]
+    assert cli.main([*asked, "--lr", "0.1", "--schedule", "cosine"]) == 1
+    assert "quita --lr y --schedule" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_the_initialization_is_applied_before_training(monkeypatch):
     train, test = data.fashion_mnist()
     monkeypatch.setattr(experiment, "SOURCES", {"fashion": lambda _: (train[:200], test[:60])})

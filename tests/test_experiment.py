@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,13 @@ def test_a_tree_of_photos_trains_from_the_terminal_and_is_measured_again(photos,
     assert "no son de resnet20 con 10 clases y 1 canales" in capsys.readouterr().err
     assert cli.main(["train", *arguments, "--augment", "flip"]) == 1
     assert "ya se aumenta" in capsys.readouterr().err
+
+
+def test_a_tree_of_one_class_is_refused(photos):
+    for part in ("train", "val", "test"):
+        shutil.rmtree(photos / part / "rojo")
+    with pytest.raises(ValueError, match="una sola clase, «azul»"):
+        Experiment("resnet20", dataset=str(photos)).parts("cpu")
 
 
 def test_every_process_normalizes_a_tree_the_same_way(photos, monkeypatch):

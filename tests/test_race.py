@@ -140,6 +140,33 @@ def test_a_full_disk_is_not_a_result(few, tmp_path, monkeypatch):
     assert not run.error
 
 
+def test_two_races_at_once_do_not_share_a_run(few, tmp_path, monkeypatch):
+    train = training.train
+
+    def train_while_another_race_starts(*arguments, **options):
+        monkeypatch.setattr(training, "train", train)
+        with pytest.raises(training.TrainingError, match=r"otro entrenamiento .*softmax-0"):
+            race.run_all(tmp_path, ["softmax"], [0], TEMPLATE, "cpu")
+        race.run_all(tmp_path, ["softmax"], [1], TEMPLATE, "cpu")  # otra corrida, sí
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(training, "train", train_while_another_race_starts)
+    race.run_all(tmp_path, ["softmax"], [0], TEMPLATE, "cpu")
+    assert {path.name for path in tmp_path.iterdir()} == {"softmax-0.json", "softmax-1.json"}
+
+
+def test_what_the_last_network_does_not_admit_is_said_before_training_the_first(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(experiment.Experiment, "parts", lambda *_: pytest.fail("leyó los datos"))
+    asked = ["race", str(tmp_path), "--seeds", "1", "--lr", "0.1"]
+    assert cli.main([*asked, "--networks", "resnet_mini,alexnet", "--side", "32"]) == 1
+    assert "alexnet admite imágenes de lado de 227" in capsys.readouterr().err
+    described = experiment.Experiment("softmax", str(tmp_path), epochs=1)
+    with pytest.raises(ValueError, match=r"ya se aumenta.*crop_flip"):
+        race.run_all(*(tmp_path, ["lenet5", "vgg_mini"], [0], described, "cpu"), as_published=True)
+
+
 def test_a_cut_race_does_not_go_on_with_another_recipe(few, tmp_path, monkeypatch):
     def cut(run):
         raise KeyboardInterrupt
