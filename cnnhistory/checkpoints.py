@@ -35,10 +35,11 @@ _log = logging.getLogger(__name__)
 class Checkpoints:
     """Los puntos de control de un entrenamiento, en una carpeta.
 
-    Al final de cada época deja en ella ``last.safetensors``, solo los pesos, para usar la red; y
-    ``checkpoint.safetensors``, con los pesos, el estado del optimizador, la tasa, la historia y
-    los generadores de azar. El de la época anterior queda en ``previous.safetensors``: si el
-    último se daña, se sigue desde él y se avisa en el registro ``cnnhistory.checkpoints``.
+    Al final de cada época deja en ella ``last.safetensors``, los pesos y la receta, para usar la
+    red; y ``checkpoint.safetensors``, con los pesos, el estado del optimizador, la tasa, la
+    historia y los generadores de azar. El de la época anterior queda en ``previous.safetensors``:
+    si el último se daña, se aparta como ``damaged.safetensors``, se sigue desde el anterior y se
+    avisa en el registro ``cnnhistory.checkpoints``.
 
     Con varios procesos escribe el 0, y todos leen: la carpeta debe ser común.
 
@@ -108,9 +109,10 @@ class Checkpoints:
             tensors[f"optimizer/{name}/{slot}"] = value
         for rank, states in enumerate(random):
             tensors |= {f"random/{rank}/{name}": state for name, state in states.items()}
+        recipe = {"recipe": dict(self.recipe)}
         state = json.dumps(
-            {
-                "recipe": dict(self.recipe),
+            recipe
+            | {
                 "history": [dataclasses.asdict(epoch) for epoch in history],
                 "schedule": schedule.state_dict(),
                 "lr": [group["lr"] for group in optimizer.param_groups],
@@ -119,7 +121,7 @@ class Checkpoints:
         metadata = {"cnnhistory": state, "sha256": _digest(tensors, state)}
         self.folder.mkdir(parents=True, exist_ok=True)
         # Primero los pesos: si algo corta aquí, al reanudar se repite la época y se reescriben.
-        _write(self.folder / "last.safetensors", weights, {})
+        _write(self.folder / "last.safetensors", weights, {"cnnhistory": json.dumps(recipe)})
         _write(self._paths()[0], tensors, metadata, self._paths()[1])
 
     def load(
@@ -146,13 +148,16 @@ class Checkpoints:
         """
         if not self.resume:
             return []
-        history = self._load(model, optimizer, schedule, batches)
+        history, damaged = self._load(model, optimizer, schedule, batches)
         found = distributed.gathered(len(history))
         if len(set(found)) > 1:
             raise TrainingError(
                 f"los procesos encontraron puntos de control de épocas distintas ({found}) en "
                 f"{self.folder}: la carpeta debe ser la misma para todas las máquinas"
             )
+        if damaged and distributed.rank() == 0:
+            # Si no, al guardar tomaría el lugar del que sí está sano.
+            damaged.replace(self.folder / "damaged.safetensors")
         return history
 
     def _load(
@@ -161,14 +166,17 @@ class Checkpoints:
         optimizer: Optimizer,
         schedule: LRScheduler,
         batches: Loader,
-    ) -> list[Epoch]:
+    ) -> tuple[list[Epoch], Path | None]:
+        """Las épocas recuperadas, y el archivo dañado que hubo que saltar."""
+        damaged = None
         present = [path for path in self._paths() if path.exists()]
         if not present:
-            return []
+            return [], None
         for path in present:
             loaded = _read(path)
             if loaded is None:
                 _log.warning("%s está dañado: se busca el punto de control anterior", path)
+                damaged = path
                 continue
             state, tensors = loaded
             self._check_recipe(state["recipe"])
@@ -176,7 +184,7 @@ class Checkpoints:
             schedule.load_state_dict(_with_the_keys_of(schedule.state_dict(), state["schedule"]))
             for group, lr in zip(optimizer.param_groups, state["lr"], strict=True):
                 group["lr"] = lr
-            return [Epoch(**epoch) for epoch in state["history"]]
+            return [Epoch(**epoch) for epoch in state["history"]], damaged
         raise TrainingError(
             f"{' y '.join(map(str, present))}: dañado o no es un punto de control; bórralo para "
             "empezar de nuevo"

@@ -1,8 +1,9 @@
-"""La línea de comandos: `cnnhistory list`, `show`, `train` y `evaluate`."""
+"""La línea de comandos: `cnnhistory list`, `show`, `train`, `evaluate` y `race`."""
 
 import argparse
 import dataclasses
 import io
+import json
 import math
 import os
 import re
@@ -11,10 +12,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from cnnhistory import (
     checkpoints,
     data,
     distributed,
+    eras,
     experiment,
     inspection,
     logs,
@@ -168,34 +170,57 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     _check_alone("la evaluación")
+    weights, trained = _weights(options.weights)
     described = experiment.Experiment(
-        options.name, options.dataset, options.subset, options.seed, batch_size=options.batch_size
+        options.name,
+        options.dataset,
+        options.subset,
+        seed=trained.get("seed", 0),
+        batch_size=options.batch_size,
+        side=options.side or trained.get("side"),
+        workers=options.workers,
     )
     parts = described.parts(options.device)
     model = models.create(options.name, num_classes=parts.num_classes, in_channels=parts.channels)
     try:
-        model.load_state_dict(load_file(options.weights))
-    except FileNotFoundError:
-        raise ValueError(f"no existe {options.weights}: revisa la ruta de los pesos") from None
-    except SafetensorError:
-        raise ValueError(f"{options.weights} está dañado o no es un archivo safetensors") from None
+        model.load_state_dict(weights)
     except RuntimeError:
         raise ValueError(
             f"los pesos de {options.weights} no son de {options.name} con {parts.num_classes} "
             f"clases y {parts.channels} canales: revisa la red y los datos"
         ) from None
     model = model.to(options.device).to(memory_format=torch.channels_last)
-    for name, batches in (("validación", parts.validation), ("prueba", parts.test)):
-        if batches is not None:
-            print(f"{name}: {_scores(training.evaluate(model, batches))}")
+    # La de un árbol está en su carpeta; la de los demás se aparta con la semilla del entrenamiento.
+    same = all(trained.get(key) == getattr(described, key) for key in ("dataset", "subset"))
+    if same or Path(described.dataset).is_dir():
+        print(f"validación: {_scores(training.evaluate(model, parts.validation))}")
+    else:
+        print("validación: no se mide; estos pesos no dicen si la vieron al entrenar")
+    if parts.test is not None:
+        print(f"prueba: {_scores(training.evaluate(model, parts.test))}")
+
+
+def _weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Los pesos de un archivo, y la receta con que se entrenaron, si la lleva."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return load_file(path), json.loads(metadata.get("cnnhistory", "{}")).get("recipe", {})
+    except FileNotFoundError:
+        raise ValueError(f"no existe {path}: revisa la ruta de los pesos") from None
+    except SafetensorError:
+        raise ValueError(f"{path} está dañado o no es un archivo safetensors") from None
 
 
 def _race(options: argparse.Namespace) -> None:
     _check_alone("la carrera")
     _check_writable(options.folder)
-    template = _described(options, name=options.networks[0])
-    if options.as_published:
+    networks = options.networks or (tuple(eras.ERAS) if options.as_published else race.RUNNERS)
+    template = _described(options, name=networks[0])
+    if options.as_published or options.recipe_of:
         _check_no_recipe(template)
+    if options.recipe_of:
+        template = dataclasses.replace(template, name=options.recipe_of).as_published()
 
     def report(run: race.Run) -> None:
         name, seed = run.recipe["name"], run.recipe["seed"]
@@ -204,7 +229,7 @@ def _race(options: argparse.Namespace) -> None:
 
     runs = race.run_all(
         options.folder,
-        options.networks,
+        networks,
         range(options.seeds),
         template,
         options.device,
@@ -222,7 +247,7 @@ def _race(options: argparse.Namespace) -> None:
 
 
 def _check_no_recipe(template: experiment.Experiment) -> None:
-    """Con las recetas de los artículos, comprueba que no se pida otra además."""
+    """Con la receta de un artículo, comprueba que no se pida otra además."""
     plain = experiment.Experiment(template.name)
     given = [
         f"--{name.replace('_', '-')}"
@@ -234,8 +259,8 @@ def _check_no_recipe(template: experiment.Experiment) -> None:
     ]
     if given:
         raise ValueError(
-            f"--as-published trae la receta de cada artículo: quita {' y '.join(given)}, o corre "
-            "sin --as-published"
+            f"la receta del artículo ya dice lo demás: quita {' y '.join(given)}, o corre sin "
+            "--as-published ni --recipe-of"
         )
 
 
@@ -313,7 +338,8 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="entrena una red, por omisión en Fashion-MNIST")
     train.add_argument("name", metavar="RED", help="nombre en el catálogo")
     _add_data(train)
-    _add_seed(train)
+    text = "semilla de pesos, lotes y reparto (por omisión, %(default)s)"
+    train.add_argument("--seed", metavar="N", type=_seed, default=0, help=text)
     _add_recipe(train)
     for flag, metavar, meaning in (
         ("--checkpoints", "CARPETA", "donde dejar last.safetensors y poder reanudar"),
@@ -327,23 +353,28 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="mide una red con los pesos de un archivo")
     evaluate.add_argument("name", metavar="RED", help="nombre en el catálogo")
     _add_data(evaluate)
-    _add_seed(evaluate)
+    text = "lado de las imágenes (por omisión, el de los pesos o el de la ficha de la red)"
+    evaluate.add_argument("--side", metavar="PÍXELES", type=_positive_integer, help=text)
     text = "los pesos, como los que deja train en last.safetensors"
     evaluate.add_argument("--weights", metavar="ARCHIVO", type=Path, required=True, help=text)
     evaluate.set_defaults(run=_evaluate)
 
     racing = commands.add_parser("race", help="entrena todas las redes con la misma receta")
     racing.add_argument("folder", metavar="CARPETA", type=Path, help="donde queda cada corrida")
-    text = "redes del catálogo, separadas por comas (por omisión, las minis, LeNet-5 y softmax)"
-    racing.add_argument(
-        "--networks", metavar="REDES", type=_list_of_names, default=race.RUNNERS, help=text
+    text = (
+        "redes del catálogo, separadas por comas (por omisión, las minis, LeNet-5 y softmax; "
+        "softmax no tiene receta de artículo)"
     )
+    racing.add_argument("--networks", metavar="REDES", type=_list_of_names, help=text)
     text = "semillas, desde 0 (por omisión, %(default)s)"
     racing.add_argument("--seeds", metavar="N", type=_positive_integer, default=3, help=text)
     _add_data(racing)
     _add_recipe(racing)
+    recipes = racing.add_mutually_exclusive_group()
     text = "cada red, con la receta de su artículo en lugar de la común"
-    racing.add_argument("--as-published", action="store_true", help=text)
+    recipes.add_argument("--as-published", action="store_true", help=text)
+    text = "todas, con la receta del artículo de esa red"
+    recipes.add_argument("--recipe-of", metavar="RED", type=_one_of(eras.ERAS), help=text)
     racing.set_defaults(run=_race)
     return parser
 
@@ -367,11 +398,6 @@ def _add_recipe(command: argparse.ArgumentParser) -> None:
     ):
         command.add_argument(flag, metavar=metavar, type=kind, help=meaning)
     command.add_argument("--compile", action="store_true", help="compila la red con torch.compile")
-
-
-def _add_seed(command: argparse.ArgumentParser) -> None:
-    text = "semilla de pesos, lotes y reparto (por omisión, %(default)s)"
-    command.add_argument("--seed", metavar="N", type=_seed, default=0, help=text)
 
 
 def _add_data(command: argparse.ArgumentParser) -> None:
@@ -416,6 +442,7 @@ _ERRORS = (
     (r"^unrecognized arguments: (.*)", r"no conozco el argumento \1"),
     (r"^ambiguous option: (\S+) could match (.*)", r"\1 es ambigua: puede ser \2"),
     (r"^argument ([^:]+): ", r"\1: "),
+    (r"not allowed with argument (.*)", r"no se lleva con \1"),
     (r"expected one argument", "falta su valor"),
     (r"ignored explicit argument (.*)", r"no lleva valor, y llegó \1"),
     (r"invalid choice: '(.*?)'.*", "no existe «\\1»; hay list, show, train, evaluate y race"),
@@ -483,8 +510,10 @@ def _one_of(choices: Iterable[str]) -> Callable[[str], str]:
 
 def _device(text: str) -> str:
     try:
-        torch.zeros(1, device=text).item()
-    except (RuntimeError, AssertionError):
+        torch.zeros(
+            1, dtype=torch.float64, device=text
+        ).item()  # las sumas del bucle van en float64
+    except (RuntimeError, AssertionError, TypeError):  # TypeError: las GPU de Apple no lo tienen
         raise argparse.ArgumentTypeError(
             f"torch no puede usar aquí el dispositivo «{text}»; prueba con cpu"
         ) from None

@@ -7,6 +7,7 @@ a un presupuesto fijo: la tasa se divide entre diez a la mitad y a los tres cuar
 parte de cada red, y las minis llevan el suyo.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -142,7 +143,9 @@ _LENET = Era(
 ERAS: Mapping[str, Era] = MappingProxyType(
     {
         "lenet5": _LENET,
-        "lenet5_modern": _LENET,
+        "lenet5_modern": dataclasses.replace(
+            _LENET, source="no es de ningún artículo: es la de LeNet-5; nace con la de He"
+        ),
         "alexnet_mini": Era(0.01, "sección 5", "alexnet"),
         "zfnet_mini": Era(
             0.01, "sección 3.1, que no menciona decaimiento", "zfnet", weight_decay=0.0

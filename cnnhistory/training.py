@@ -360,8 +360,10 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 def loss_scaler(device: torch.device) -> torch.amp.GradScaler:
     """Agranda la pérdida para que los gradientes pequeños quepan en float16.
 
-    Solo hace algo donde `mixed_precision` usa float16. Nace de nuevo en cada época: en unos
-    pasos encuentra su escala, y así no hay que guardarla en los puntos de control.
+    Solo hace algo donde `mixed_precision` usa float16. Nace de nuevo en cada época, y así no hay
+    que guardarlo en los puntos de control. Su escala empieza en 1024 y no en las 65 536 de torch:
+    con esas, el primer gradiente suele desbordarse y perder el paso, y una época puede tener uno
+    solo.
 
     Args:
         device: Dispositivo del cálculo.
@@ -369,7 +371,8 @@ def loss_scaler(device: torch.device) -> torch.amp.GradScaler:
     Returns:
         El escalador; con otro tipo de número, deja todo como está.
     """
-    return torch.amp.GradScaler(device.type, enabled=_short_type(device) is torch.float16)
+    enabled = _short_type(device) is torch.float16
+    return torch.amp.GradScaler(device.type, init_scale=1024.0, enabled=enabled)
 
 
 def _short_type(device: torch.device) -> torch.dtype | None:
@@ -439,7 +442,9 @@ def explaining(number: int, model: nn.Module, batches: Loader) -> Iterator[None]
             raise
         traceback.clear_frames(error.__traceback__)  # sueltan los tensores de la época
         fits = _batch_that_fits(model, batches)
-        advice = f"un lote de {fits} sí cabe" if fits else "no cabe ni una: prueba otra red"
+        advice = (
+            f"probablemente cabe un lote de {fits}" if fits else "no cabe ni una: prueba otra red"
+        )
         raise TrainingError(f"época {number}: no alcanza la memoria; {advice}") from None
 
 

@@ -115,11 +115,9 @@ def damage(path):
     for metadata in (None, {"otra": "cosa"}, {"cnnhistory": "{"}):
         save_file({"a": torch.zeros(1)}, path, metadata)
         yield
-    path.unlink()
+    path.unlink(missing_ok=True)
     path.mkdir()
     yield
-    path.rmdir()
-    path.write_bytes(content)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_previous_one_and_says_so(tmp_path, caplog):
@@ -128,6 +126,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one_and_says_so(tmp_pat
         run(tmp_path, stop_at=3)
     previous = (tmp_path / "previous.safetensors").read_bytes()
     for _ in damage(path := tmp_path / "checkpoint.safetensors"):
+        (tmp_path / "damaged.safetensors").unlink(missing_ok=True)
         caplog.clear()
         model = little().to(memory_format=torch.channels_last)
         keeper = Checkpoints(tmp_path, RECIPE, resume=True)
@@ -135,7 +134,13 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one_and_says_so(tmp_pat
         history = keeper.load(model, optimizer, training.one_cycle(optimizer, 16), batches())
         assert [epoch.number for epoch in history] == [1, 2]
         assert caplog.messages == [f"{path} está dañado: se busca el punto de control anterior"]
+        assert not path.exists()  # al guardar, no toma el lugar del anterior
+    assert (tmp_path / "previous.safetensors").read_bytes() == previous
+    (tmp_path / "damaged.safetensors").rmdir()
     path.write_bytes(previous[:100])
+    with pytest.raises(InterruptedError):
+        run(tmp_path, resume=True, stop_at=3)
+    assert (tmp_path / "previous.safetensors").read_bytes() == previous
     resumed, history = run(tmp_path, resume=True)
     assert history == expected
     assert same_state(resumed, whole)

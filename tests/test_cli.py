@@ -121,6 +121,8 @@ MISTAKES = {
     "train lenet5 --subset medio": "--subset: debe ser mini o full; llegó «medio»",
     "train lenet5 --device nada": "--device: torch no puede usar aquí el dispositivo «nada»",
     "train lenet5 --device meta": "--device: torch no puede usar aquí el dispositivo «meta»",
+    "race r --as-published --recipe-of vgg_mini": "--recipe-of: no se lleva con --as-published",
+    "race r --recipe-of softmax": "--recipe-of: debe ser lenet5 o ",
     "train lenet5 --se 1 --s 2": "--s es ambigua: puede ser --subset, --seed, --schedule",
     "train lenet5 --resume=3": "--resume: no lleva valor, y llegó '3'",
 }

@@ -127,6 +127,23 @@ def test_a_race_as_published_takes_no_other_recipe(tmp_path, capsys):
     assert [*tmp_path.iterdir()] == []
 
 
+def test_all_may_race_with_the_recipe_of_one_paper(monkeypatch, tmp_path):
+    train, test = data.fashion_mnist()
+    monkeypatch.setattr(experiment, "SOURCES", {"fashion": lambda _: (train[:200], test[:60])})
+    asked = ["--networks", "softmax,resnet_mini", "--seeds", "1", "--epochs", "1"]
+    assert cli.main(["race", str(tmp_path), *asked, "--recipe-of", "vgg_mini"]) == 0
+    own = experiment.Experiment("vgg_mini", epochs=1).as_published().recipe()
+    for run in race.load(tmp_path):
+        assert run.recipe == own | {"name": run.recipe["name"]}
+
+
+def test_as_published_all_that_have_a_paper_race(monkeypatch, tmp_path):
+    raced = []
+    monkeypatch.setattr(race, "run_all", lambda _folder, names, *_, **__: raced.extend(names) or [])
+    assert cli.main(["race", str(tmp_path), "--as-published"]) == 0
+    assert raced == [*eras.ERAS]
+
+
 def test_the_initialization_is_applied_before_training(monkeypatch):
     train, test = data.fashion_mnist()
     monkeypatch.setattr(experiment, "SOURCES", {"fashion": lambda _: (train[:200], test[:60])})

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cnnhistory import augmentation, cli, data, distributed, experiment, models, training
@@ -183,6 +185,27 @@ def test_a_tree_without_test_is_only_validated(photos, capsys):
     (photos / "test").rmdir()
     described = Experiment("resnet20", dataset=str(photos), epochs=1, batch_size=16)
     assert run(described).test is None
+
+
+def test_the_weights_remember_which_images_validate_and_at_which_side(few, tmp_path, capsys):
+    arguments = ["resnet_mini", "--batch-size", "50"]
+    recipe = ["--seed", "7", "--side", "20", "--epochs", "1", "--checkpoints", str(tmp_path)]
+    assert cli.main(["train", *arguments, *recipe]) == 0
+    epoch, test, _ = capsys.readouterr().out.splitlines()
+    weights = tmp_path / "last.safetensors"
+    assert cli.main(["evaluate", *arguments, "--weights", str(weights)]) == 0
+    validation, again = capsys.readouterr().out.splitlines()
+    assert again == test
+    assert re.search(r"top-1 [\d.]+%", validation)[0] in epoch
+    assert cli.main(["evaluate", *arguments, "--weights", str(weights), "--side", "28"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] != test
+
+    # Unos pesos sin receta pudieron entrenarse con cualquier imagen que no sea de prueba.
+    save_file(load_file(weights), weights)
+    assert cli.main(["evaluate", *arguments, "--weights", str(weights), "--side", "20"]) == 0
+    validation, again = capsys.readouterr().out.splitlines()
+    assert "no se mide" in validation
+    assert again.split(",")[0] == test.split(",")[0]  # la pérdida cambia: normaliza con otra parte
 
 
 @pytest.mark.parametrize(

@@ -357,7 +357,12 @@ class Greedy(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("fits", "advice"), [(8, "un lote de 8 sí cabe"), (7, "un lote de 4 sí"), (0, "no cabe ni una")]
+    ("fits", "advice"),
+    [
+        (8, "probablemente cabe un lote de 8"),
+        (7, "probablemente cabe un lote de 4"),
+        (0, "no cabe ni una"),
+    ],
 )
 @pytest.mark.parametrize(
     "error",
@@ -559,6 +564,19 @@ def test_mixed_precision_only_where_the_hardware_helps(monkeypatch):
         assert seen == {"device": "cuda", "dtype": dtype, "enabled": enabled}
 
 
+def test_in_float16_the_first_step_of_an_epoch_is_not_lost(monkeypatch):
+    """Con la escala de torch, 65 536, esta época de un solo lote se desborda y no mueve nada."""
+    monkeypatch.setattr(training, "_short_type", lambda _device: torch.float16)
+    torch.manual_seed(0)
+    train, _ = data.fashion_mnist()
+    images, labels = data.normalization(train)(train.images[:64] / 255), train.labels[:64]
+    model = models.create("lenet5_modern")
+    optimizer = training.make_optimizer(model, 0.05, 0.0)
+    losses = [training.train_one_epoch(model, [(images, labels)], optimizer)[0] for _ in range(6)]
+    assert len(set(losses)) == 6
+    assert losses[-1] < 0.8 * losses[0]
+
+
 class Answers(nn.Module):
     """Da lo que se le pida, con una capa que entrenar."""
 
@@ -617,5 +635,7 @@ class GreedyAlways(Greedy):
 
 def test_memory_that_is_not_enough_for_the_first_look_is_explained():
     model = GreedyAlways(8, MemoryError())
-    with pytest.raises(training.TrainingError, match="no alcanza la memoria; un lote de 8 sí"):
+    with pytest.raises(
+        training.TrainingError, match="no alcanza la memoria; probablemente cabe un lote de 8"
+    ):
         training.train(model, batches(), batches(), epochs=1, lr=0.1)

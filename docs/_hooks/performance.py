@@ -19,7 +19,7 @@ LOGS = {"con": "rendimiento-con-bf16.json", "sin": "rendimiento-sin-bf16.json"}
 MEASURES = {
     "lenet_28": ("Entrenar LeNet, 28×28", "d2l"),
     "resnet18_96": ("Entrenar ResNet-18, 96×96", "d2l"),
-    "compose_28": ("Aumentar: espejo, recorte y color, 28×28", "torchvision"),
+    "compose_28": ("Aumentar: mover, reflejar y borrar, 28×28", "torchvision"),
     "words_28": ("SIFT denso y palabras visuales, 28×28", "opencv"),
     "grad_cam_28": ("Grad-CAM en una ResNet mini, 28×28", "captum"),
 }

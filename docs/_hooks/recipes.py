@@ -111,7 +111,9 @@ def papers(src_uri: str) -> str:
             f"decaimiento {era.weight_decay:g}" if era.weight_decay else "sin decaimiento",
             "recortes y espejos" if era.augment else "sin aumentación",
         )
-        source = f"[artículo]({CATALOG[pair.name].url}), {era.source}"
+        source = era.source
+        if not source.startswith("no es de ningún artículo"):
+            source = f"[artículo]({CATALOG[pair.name].url}), {source}"
         lines.append(f"- `{pair.name}`: {'; '.join(parts)} ({source}).")
     return "\n".join(lines)
 
