@@ -39,20 +39,28 @@ __all__ = [
     "recipe",
 ]
 
+_SLACK = 1e-3  # lo que el redondeo de una aumentación anterior puede salirse de [0, 1]
+_HINT = "se aumenta antes de normalizar"
+
 
 class BatchFlip(nn.Module):
     """Refleja cada imagen, izquierda por derecha, con probabilidad ``p``.
 
     Args:
         p: Probabilidad, entre 0 y 1.
+
+    Raises:
+        ValueError: Si ``p`` no es una probabilidad.
     """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"p es una probabilidad, entre 0 y 1; llegó {p}")
         self.p = p
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(N, C, H, W)``; devuelve la misma forma."""
+        """``(N, C, H, W)`` de cualquier tipo; devuelve la misma forma."""
         flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < self.p
         return torch.where(flipped, images.flip(3), images)
 
@@ -62,14 +70,19 @@ class BatchCrop(nn.Module):
 
     Args:
         padding: Píxeles de relleno en cada lado.
+
+    Raises:
+        ValueError: Si ``padding`` no es un entero, cero o más.
     """
 
     def __init__(self, padding: int = 2) -> None:
         super().__init__()
+        if not isinstance(padding, int) or padding < 0:
+            raise ValueError(f"padding son píxeles enteros, cero o más; llegó {padding!r}")
         self.padding = padding
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(N, C, H, W)``; devuelve la misma forma."""
+        """``(N, C, H, W)`` de cualquier tipo; devuelve la misma forma."""
         count, channels, height, width = images.shape
         padded = F.pad(images, [self.padding] * 4)
         shifts = torch.randint(2 * self.padding + 1, (2, count, 1), device=images.device)
@@ -90,6 +103,11 @@ class BatchResizedCrop(nn.Module):
     Args:
         scale: Menor y mayor parte del área que se recorta.
         ratio: Menor y mayor razón entre ancho y alto.
+
+    Raises:
+        ValueError: Si ``scale`` no va de menor a mayor entre 0 y 1, o ``ratio`` de menor a
+            mayor desde más de 0.
+        TypeError: Al usarla, si las imágenes no son flotantes.
     """
 
     def __init__(
@@ -98,10 +116,16 @@ class BatchResizedCrop(nn.Module):
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
         super().__init__()
+        if not 0 <= scale[0] <= scale[1] <= 1:
+            raise ValueError(f"scale va de menor a mayor, entre 0 y 1; llegó {scale}")
+        if not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f"ratio va de menor a mayor, desde más de 0; llegó {ratio}")
         self.scale, self.ratio = scale, ratio
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(N, C, H, W)``; devuelve la misma forma."""
+        """``(N, C, H, W)``, flotantes; devuelve la misma forma."""
+        if not images.is_floating_point():
+            raise TypeError(f"se esperaban imágenes flotantes; llegaron de {images.dtype}")
         count, _, height, width = images.shape
         heights, widths, fits = _boxes(images, self.scale, self.ratio)
         # Si ninguno de los diez intentos cabe, el mayor recorte central de una razón admitida.
@@ -130,10 +154,15 @@ class BatchColorJitter(nn.Module):
     vueltas en cada sentido. En imágenes de un canal, la saturación y el tono no hacen nada.
 
     Args:
-        brightness: Cuánto puede cambiar el brillo.
-        contrast: Cuánto puede cambiar el contraste.
-        saturation: Cuánto puede cambiar la saturación.
-        hue: Cuánto puede girar el tono, hasta 0.5.
+        brightness: Cuánto puede cambiar el brillo, de 0 a 1.
+        contrast: Cuánto puede cambiar el contraste, de 0 a 1.
+        saturation: Cuánto puede cambiar la saturación, de 0 a 1.
+        hue: Cuánto puede girar el tono, de 0 a 0.5.
+
+    Raises:
+        ValueError: Si alguno se sale de esos límites; y al usarla, si la forma o los valores no
+            son los de imágenes en [0, 1]. Los valores, en una GPU, se miran la primera vez.
+        TypeError: Al usarla, si no le llegan imágenes flotantes.
     """
 
     def __init__(
@@ -145,9 +174,15 @@ class BatchColorJitter(nn.Module):
     ) -> None:
         super().__init__()
         self.amounts = (brightness, contrast, saturation, hue)
+        names = ("brightness", "contrast", "saturation", "hue")
+        for name, amount, most in zip(names, self.amounts, (1, 1, 1, 0.5), strict=True):
+            if not 0 <= amount <= most:
+                raise ValueError(f"{name} va de 0 a {most}; llegó {amount}")
+        self.door = _Door()
 
     def forward(self, images: Tensor) -> Tensor:
         """``(N, 1, H, W)`` o ``(N, 3, H, W)``, en [0, 1]; devuelve la misma forma."""
+        images = self.door(images)
         count, device = len(images), images.device
         spread = 2 * torch.rand(4, count, 1, 1, 1, device=device, dtype=images.dtype) - 1
         order = torch.rand(4, count, device=device).argsort(0)
@@ -170,6 +205,11 @@ class BatchErasing(nn.Module):
         scale: Menor y mayor parte del área que se borra.
         ratio: Menor y mayor razón entre alto y ancho.
         value: Lo que queda en lugar de lo borrado.
+
+    Raises:
+        ValueError: Si ``p`` no es una probabilidad, ``scale`` no va de menor a mayor entre 0 y 1,
+            o ``ratio`` de menor a mayor desde más de 0.
+        TypeError: Al usarla, si las imágenes no son flotantes.
     """
 
     def __init__(
@@ -180,10 +220,18 @@ class BatchErasing(nn.Module):
         value: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"p es una probabilidad, entre 0 y 1; llegó {p}")
+        if not 0 <= scale[0] <= scale[1] <= 1:
+            raise ValueError(f"scale va de menor a mayor, entre 0 y 1; llegó {scale}")
+        if not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f"ratio va de menor a mayor, desde más de 0; llegó {ratio}")
         self.p, self.scale, self.ratio, self.value = p, scale, ratio, value
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(N, C, H, W)``; devuelve la misma forma."""
+        """``(N, C, H, W)``, flotantes; devuelve la misma forma."""
+        if not images.is_floating_point():
+            raise TypeError(f"se esperaban imágenes flotantes; llegaron de {images.dtype}")
         count, _, height, width = images.shape
         widths, heights, fits = _boxes(images.mT, self.scale, self.ratio, strict=True)
         chosen = fits & (torch.rand(count, device=images.device) < self.p)
@@ -261,6 +309,16 @@ def _turn_hue(images: Tensor, change: Tensor) -> Tensor:
 _COLOR = (_brighten, _contrast, _saturate, _turn_hue)
 
 
+class _ColorJitter(v2.ColorJitter):
+    """El de torchvision, que a los valores fuera de [0, 1] los satura sin avisar."""
+
+    def transform(self, inpt: object, params: dict[str, object]) -> object:
+        """Cambia el color, si los valores son los de una imagen."""
+        if isinstance(inpt, Tensor) and inpt.is_floating_point():
+            _check_range(inpt)
+        return super().transform(inpt, params)
+
+
 @dataclass(frozen=True)
 class _Recipe:
     does: str
@@ -282,7 +340,7 @@ _RECIPES = {
     ),
     "color": _Recipe(
         "cambiar brillo, contraste, saturación y tono",
-        lambda side: v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
+        lambda side: _ColorJitter(0.4, 0.4, 0.4, 0.1),
         BatchColorJitter,
     ),
     "erasing": _Recipe("borrar un rectángulo", lambda side: v2.RandomErasing(), BatchErasing),
@@ -318,8 +376,11 @@ def recipe(name: str, side: int) -> nn.Module:
         La transformación, para una imagen ``(C, H, W)`` o de PIL.
 
     Raises:
-        ValueError: Si el nombre no existe.
+        ValueError: Si el nombre no existe o ``side`` no es positivo; y al usarla, si cambia el
+            color y le llegan flotantes fuera de [0, 1].
     """
+    if side < 1:
+        raise ValueError(f"el lado debe ser de un píxel o más; llegó {side}")
     return _find(name).each(side)
 
 
@@ -334,7 +395,9 @@ def batched(name: str) -> nn.Module:
         ``transform`` de `cnnhistory.data.Batches`, antes de normalizar.
 
     Raises:
-        ValueError: Si el nombre no existe; y al usarla, si no le llegan imágenes en [0, 1].
+        ValueError: Si el nombre no existe; y al usarla, si la forma o los valores no son los de
+            imágenes en [0, 1]. Los valores, en una GPU, se miran solo en el primer lote.
+        TypeError: Al usarla, si no le llegan imágenes flotantes en un tensor.
     """
     return nn.Sequential(_Door(), _find(name).batch())
 
@@ -348,18 +411,24 @@ def mixing(name: str, num_classes: int, alpha: float = 1.0) -> v2.Transform:
     Args:
         name: ``"mixup"`` o ``"cutmix"``.
         num_classes: Clases.
-        alpha: De la distribución beta de la que sale la proporción.
+        alpha: De la distribución beta de la que sale la proporción; cuanto menor, más cerca de
+            una sola de las dos imágenes.
 
     Returns:
         La transformación, de ``(imágenes, etiquetas (N,))`` a ``(imágenes, probabilidades
         (N, num_classes))``.
 
     Raises:
-        ValueError: Si el nombre no es ninguno de los dos.
+        ValueError: Si el nombre no es ninguno de los dos, o ``num_classes`` o ``alpha`` no son
+            positivos y finitos.
     """
     kinds = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
     if name not in kinds:
         raise ValueError(f"la mezcla puede ser mixup o cutmix; llegó «{name}»")
+    if num_classes < 1 or not 0 < alpha < math.inf:
+        raise ValueError(
+            f"num_classes y alpha deben ser positivos y finitos; llegaron {num_classes} y {alpha}"
+        )
     return kinds[name](num_classes=num_classes, alpha=alpha)
 
 
@@ -403,45 +472,81 @@ def apply(
         La figura.
 
     Raises:
-        TypeError: Si no llega un tensor de imagen.
-        ValueError: Si la forma o los valores no son los de una imagen.
+        TypeError: Si lo que llega, o lo que devuelve la aumentación, no es un tensor de imagen.
+        ValueError: Si su forma o sus valores no son los de una imagen, si las versiones salen de
+            formas distintas, o si ``rows`` o ``cols`` no son enteros positivos.
     """
-    if isinstance(image, Tensor) and image.ndim != 3:
-        raise ValueError(f"se esperaba una imagen (C, H, W); llegó {tuple(image.shape)}")
-    _check(image[None] if isinstance(image, Tensor) else image)
+    if not all(isinstance(count, int) and count > 0 for count in (rows, cols)):
+        raise ValueError(f"rows y cols deben ser enteros positivos; llegaron {rows!r} y {cols!r}")
+    _check_image(image)
+    hint = "que la aumentación no normalice, y si suma algo, que termine con clamp(0, 1)"
     versions = [augmentation(image) for _ in range(rows * cols)]
-    stacked = torch.stack([v2.functional.to_dtype(it, torch.uint8, scale=True) for it in versions])
+    try:
+        for version in versions:
+            _check_image(version, hint)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"lo que devolvió la aumentación no se puede mostrar: {error}") from error
+    shapes = {tuple(version.shape): None for version in versions}
+    if len(shapes) > 1:
+        raise ValueError(
+            "la aumentación debe devolver siempre la misma forma, y devolvió "
+            f"{' y '.join(map(str, shapes))}: agrégale al final un `v2.Resize`"
+        )
+    stacked = torch.stack(
+        [
+            v2.functional.to_dtype(version.clamp(0, 1), torch.uint8, scale=True)
+            if version.is_floating_point()
+            else version
+            for version in versions
+        ]
+    )
     return plotting.image_grid(stacked, columns=cols)
 
 
 class _Door(nn.Module):
-    """Revisa el primer lote: leer el mínimo en cada paso obligaría a esperar a la GPU."""
+    """Deja pasar solo lotes de imágenes flotantes en [0, 1].
+
+    La forma y el tipo se revisan siempre. Los valores, siempre en la CPU; en una GPU, solo la
+    primera vez: leer el mínimo en cada paso obligaría a esperarla.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.checked = False
 
     def forward(self, images: Tensor) -> Tensor:
-        if not self.checked:
-            _check(images, floating=True)
+        _check_type(images, floating=True)
+        if images.device.type == "cpu" or not self.checked:
+            _check_range(images)
             self.checked = True
         return images
 
 
-def _check(images: Tensor, floating: bool = False) -> None:
+def _check_image(image: Tensor, hint: str = _HINT) -> None:
+    if isinstance(image, Tensor) and image.ndim != 3:
+        raise ValueError(f"se esperaba una imagen (C, H, W); llegó {tuple(image.shape)}")
+    _check_type(image[None] if isinstance(image, Tensor) else image)
+    if image.is_floating_point():
+        _check_range(image, hint)
+
+
+def _check_type(images: Tensor, floating: bool = False) -> None:
     expected = "se esperaban imágenes de 1 o 3 canales, (N, C, H, W)"
     if not isinstance(images, Tensor):
         raise TypeError(f"{expected}, en un tensor; llegó {type(images).__name__}")
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"{expected}; llegó {tuple(images.shape)}")
-    if not images.is_floating_point():
-        if floating or images.dtype != torch.uint8:
-            raise TypeError(f"{expected}, flotantes en [0, 1]; llegaron de {images.dtype}")
-    elif not (images.min() >= 0 and images.max() <= 1):
-        low, high = images.min().item(), images.max().item()
+    if not images.is_floating_point() and (floating or images.dtype != torch.uint8):
+        raise TypeError(f"{expected}, flotantes en [0, 1]; llegaron de {images.dtype}")
+
+
+def _check_range(images: Tensor, hint: str = _HINT) -> None:
+    if not images.numel():
+        return
+    low, high = (bound.item() for bound in images.aminmax())
+    if not (low >= -_SLACK and high <= 1 + _SLACK):  # así, un NaN tampoco pasa
         raise ValueError(
-            f"las imágenes deben estar en [0, 1] y van de {low:.3g} a {high:.3g}: se aumenta "
-            "antes de normalizar"
+            f"las imágenes deben estar en [0, 1] y van de {low:.3g} a {high:.3g}: {hint}"
         )
 
 

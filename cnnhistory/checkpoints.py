@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Checkpoints:
             yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        lock = nullcontext()
         try:
             lock = FileLock(self.folder / "lock").acquire(timeout=0)
         except Timeout:
@@ -74,6 +75,8 @@ class Checkpoints:
                 f"otro entrenamiento está usando {self.folder}: espera a que termine, o elige otra "
                 "carpeta"
             ) from None
+        except OSError as error:  # hay discos de red que no saben reservar
+            _log.warning("%s no se puede reservar (%s): que nadie más la use", self.folder, error)
         with lock:
             yield
 
@@ -319,6 +322,7 @@ def _write(
     """Escribe aparte y renombra: quien lea ``path`` ve lo de antes o lo de ahora, entero."""
     partial = path.with_name(path.name + ".partial")
     try:
+        partial.unlink(missing_ok=True)  # el de un proceso que murió ya no tiene sus permisos
         partial.touch()
         mode = partial.stat().st_mode
         save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)

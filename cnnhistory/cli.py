@@ -64,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = error.filename or "la salida"
         print(f"cnnhistory: no se pudo usar {what}: {error.strerror or error}", file=sys.stderr)
         return 1
+    except (RuntimeError, MemoryError) as error:
+        if not training.is_out_of_memory(error):
+            raise
+        print("cnnhistory: no alcanza la memoria para los datos o la red", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\ncnnhistory: interrumpido", file=sys.stderr)
         return 130

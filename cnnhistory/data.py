@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 from torchvision import datasets
@@ -464,8 +465,9 @@ class BatchPlan:
 
     Todos los procesos sortean el mismo orden, y de cada lote cada uno toma su tramo. Al entrenar,
     los tramos son iguales: lo que sobra de un lote que no es múltiplo de la cantidad de procesos
-    queda fuera de ese recorrido (en el siguiente, con otro orden, será otra cosa), y un lote más
-    corto que ella se salta. Al evaluar no se omite ni se repite nada: un proceso puede tener una
+    queda fuera de ese recorrido (en el siguiente, con otro orden, será otra cosa). El último lote
+    se salta si a alguno no le toca nada, o si a todos les toca una sola imagen: la normalización
+    por lotes no puede con una. Al evaluar no se omite ni se repite nada: un proceso puede tener una
     imagen menos que otro, o ninguna, y entonces a él no le toca ese lote.
 
     Attributes:
@@ -529,7 +531,8 @@ class BatchPlan:
 
     def _has_part(self, size: int) -> bool:
         part = self._part(size)
-        return part.start < part.stop
+        leftover = self.equal and size < self.batch_size < self.count
+        return part.stop - part.start > leftover
 
 
 class Batches:
@@ -644,7 +647,7 @@ def _load_cifar(
         download=lambda place: download_and_extract_archive(
             original.url, place, filename=original.filename, md5=original.tgz_md5
         ),
-        advice=f"copia {original.filename} a una carpeta y pásala en root",
+        advice=f"copia {original.filename} a una carpeta y {_POINT}",
     )
     folder = _find(source, root)
 
@@ -666,6 +669,9 @@ def _read_cifar(path: Path, md5: str) -> tuple[Tensor, Tensor]:
     entry = pickle.loads(content, encoding="latin1")  # los escribió Python 2
     labels = entry["labels"] if "labels" in entry else entry["fine_labels"]
     return torch.from_numpy(entry["data"]).view(-1, 3, 32, 32), torch.tensor(labels)
+
+
+_POINT = "pásala en root, o di cuál es en la variable de entorno CNNHISTORY_DATA"
 
 
 def _compressed_or_not(path: Path) -> Path:
@@ -696,8 +702,8 @@ _FASHION = _Source(
     folder="FashionMNIST/raw",
     names=(*_IMAGES.values(), *_LABELS.values()),
     download=partial(_download_idx, "FashionMNIST"),
-    advice="instala el paquete de Debian dataset-fashion-mnist, o copia los cuatro archivos .gz "
-    'a una carpeta y pásala en root, o usa subset="mini"',
+    advice='instala el paquete de Debian dataset-fashion-mnist, o usa subset="mini", o copia '
+    f"los cuatro archivos .gz a una carpeta y {_POINT}",
     loose=True,
 )
 _MNIST = _Source(
@@ -705,12 +711,40 @@ _MNIST = _Source(
     folder="MNIST/raw",
     names=_FASHION.names,
     download=partial(_download_idx, "MNIST"),
-    advice="copia los cuatro archivos .gz a una carpeta y pásala en root",
+    advice=f"copia los cuatro archivos .gz a una carpeta y {_POINT}",
 )
 
 
 def _find(source: _Source, root: str | Path | None, *extra: Path) -> Path:
     """La carpeta que tiene todos los archivos; si ninguna, los descarga."""
+    found, places = _present(source, root, extra, whole=False)
+    if found:
+        return found
+    destination = places[0] if root or os.environ.get("CNNHISTORY_DATA") else places[-1]
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        # De a uno: con torchrun, todos los procesos llegan aquí a la vez.
+        with FileLock(destination / f".{source.title}.lock"):
+            found, _ = _present(source, root, extra)
+            if found is None:
+                source.download(str(destination))
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        looked = ", ".join(str(place) for place in places)
+        raise DataError(
+            f"{source.title} no está completo en {looked} y no se pudo descargar ({error}). "
+            f"Sin red: {source.advice}"
+        ) from None
+    return found or destination / source.folder
+
+
+def _present(
+    source: _Source, root: str | Path | None, extra: tuple[Path, ...], whole: bool = True
+) -> tuple[Path | None, list[Path]]:
+    """La carpeta que tiene todos los archivos, si la hay, y los lugares en que se buscó.
+
+    Si alguna tiene solo una parte es un error, salvo sin ``whole``: otro proceso puede estar
+    descargando.
+    """
     cache = Path(torch.hub.get_dir()).parent / "datasets"
     configured = os.environ.get("CNNHISTORY_DATA")
     places = [Path(place) for place in (root, configured, *extra, cache) if place]
@@ -721,20 +755,11 @@ def _find(source: _Source, root: str | Path | None, *extra: Path) -> Path:
                 continue
             present = [name for name in source.names if _compressed_or_not(folder / name).is_file()]
             if len(present) == len(source.names):
-                return folder
-            if present and own:
+                return folder, places
+            if present and own and whole:
                 missing = ", ".join(name for name in source.names if name not in present)
                 raise DataError(
                     f"en {folder} falta: {missing}. Copia ahí los archivos de {source.title} o "
                     "borra los que hay para que se descarguen de nuevo"
                 )
-    destination = Path(root or configured or cache)
-    try:
-        source.download(str(destination))
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        looked = ", ".join(str(place) for place in places)
-        raise DataError(
-            f"{source.title} no está completo en {looked} y no se pudo descargar ({error}). "
-            f"Sin red: {source.advice}"
-        ) from None
-    return destination / source.folder
+    return None, places

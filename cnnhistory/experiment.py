@@ -120,7 +120,7 @@ class Experiment:
             ValueError: Lo que se puede saber sin leer los datos: que la red no existe o no admite
                 ese lado, o que la aumentación no va con un árbol de fotos.
         """
-        card = self._card()
+        card = self.card()
         recipe = dataclasses.asdict(self) | {"lr": self.lr or card.lr}
         del recipe["workers"]  # no cambia los bits
         return recipe | {"processes": distributed.shard()[1]}
@@ -167,7 +167,7 @@ class Experiment:
                 la red no admite imágenes de ese lado.
             DataError: Si los datos faltan o están dañados.
         """
-        card = self._card()
+        card = self.card()
         if self.dataset in SOURCES:
             arguments = (self.subset,) if self.dataset == "fashion" else ()
             return self._from_memory(SOURCES[self.dataset](*arguments), card, device)
@@ -176,8 +176,16 @@ class Experiment:
             return self._from_memory((noise(5000), noise(1000, seed=1)), card, device)
         return self._from_disk(Path(self.dataset), card, device)
 
-    def _card(self) -> models.Card:
-        """La ficha de la red, con el lado que se pide; y lo que se puede revisar sin leer nada."""
+    def card(self) -> models.Card:
+        """La ficha de la red, con el lado que se pide.
+
+        Returns:
+            La ficha, con `input_shape` de ese lado.
+
+        Raises:
+            ValueError: Si la red no existe o no admite ese lado, o si se pide aumentar un árbol de
+                fotos, que ya se aumenta.
+        """
         card = models.find(self.name)
         if self.augment and self.dataset not in SOURCES and Path(self.dataset).is_dir():
             raise ValueError(
@@ -242,6 +250,7 @@ class Experiment:
         # Sin repartir: todos los procesos deben normalizar igual.
         normalize = _sampled_normalization(part("train", train=True, shard=(0, 1)), 2000)
         train = part("train", train=True, transform=normalize)
+        photos = train.fingerprint()
         if len(train.classes) == 1:
             raise ValueError(
                 f"en {root / 'train'} hay una sola clase, «{train.classes[0]}»: para clasificar "
@@ -255,6 +264,7 @@ class Experiment:
             train.plan.count,
             3,
             train.classes,
+            photos,
         )
 
     def _mixed(self, batches: training.Loader, num_classes: int) -> training.Loader:
@@ -274,6 +284,7 @@ class Parts:
         images: Imágenes de entrenamiento.
         channels: Canales de cada imagen.
         classes: Nombres de las clases.
+        photos: La huella de las fotos de entrenamiento, si salen de un árbol.
     """
 
     train: training.Loader
@@ -282,6 +293,7 @@ class Parts:
     images: int
     channels: int
     classes: tuple[str, ...]
+    photos: str | None = None
 
     @property
     def num_classes(self) -> int:
@@ -292,10 +304,15 @@ class Parts:
         """Lo que distingue a estos datos de otros con la misma ruta, para `Checkpoints`.
 
         Returns:
-            Cuántas imágenes hay, y cuántas clases con la huella de sus nombres en orden.
+            Cuántas imágenes hay, cuántas clases, con la huella de sus nombres en orden, y la de las
+            fotos.
         """
         names = hashlib.sha256("\n".join(self.classes).encode()).hexdigest()
-        return {"images": self.images, "classes": f"{self.num_classes} ({names[:8]})"}
+        return {
+            "images": self.images,
+            "classes": f"{self.num_classes} ({names[:8]})",
+            "photos": self.photos,
+        }
 
 
 @dataclass(frozen=True)

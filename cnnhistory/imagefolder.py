@@ -6,6 +6,7 @@ veces más ligeros, y se hacen flotantes ya en el dispositivo. El sorteo de cada
 con cero procesos o con ocho, y en uno o en varios dispositivos, salen los mismos bits.
 """
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -84,6 +85,7 @@ class ImageFolderBatches:
         if workers < 0:
             raise ValueError(f"los procesos auxiliares no pueden ser negativos; llegó {workers}")
         self.classes, paths, labels = _scan(Path(folder), classes)
+        self._paths = paths
         self.plan = BatchPlan(len(paths), batch_size, equal=train, shard=shard)
         self.transform = transform
         self.device = torch.device(device)
@@ -98,6 +100,18 @@ class ImageFolderBatches:
             # Sin uno propio, torch sacaría del generador global la semilla de los procesos.
             generator=torch.Generator(),
         )
+
+    def fingerprint(self) -> str:
+        """La huella de las fotos que hay: el nombre, la carpeta y el tamaño de cada una.
+
+        Returns:
+            Doce cifras hexadecimales; otras fotos en el mismo lugar dan otra.
+        """
+        digest = hashlib.sha256()
+        for path in self._paths:
+            kept = Path(path)
+            digest.update(f"{kept.parent.name}/{kept.name}/{kept.stat().st_size}\n".encode())
+        return digest.hexdigest()[:12]
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -187,7 +201,8 @@ def read_image(path: str | Path) -> Image.Image:
             ) from None
         raise DataError(
             f"{path} está truncada o dañada, o no es una imagen de las que se saben leer: vuelve a "
-            "obtenerla, conviértela a JPEG o PNG de 8 bits, o bórrala"
+            "obtenerla, conviértela a JPEG o PNG de 8 bits, o bórrala; pero con otras fotos no se "
+            "puede reanudar un entrenamiento"
         ) from None
 
 

@@ -21,7 +21,7 @@ import torch
 import torchvision
 
 import cnnhistory
-from cnnhistory import experiment, models, training
+from cnnhistory import experiment, inspection, models, training
 from cnnhistory.checkpoints import Checkpoints
 
 __all__ = ["RUNNERS", "Run", "Standing", "load", "machine", "run_all", "standings", "versions"]
@@ -47,11 +47,12 @@ class Run:
         versions: Las de Python y los paquetes de los que dependen los números.
         commit: El de git con que se corrió, con «+» si había cambios; ``None`` fuera de git.
         date: Fecha en que terminó, ``AAAA-MM-DD``.
-        parameters: Parámetros de la red.
-        macs: Multiplicaciones con acumulación por imagen.
+        parameters: Parámetros de la red que corrió, con las clases y los canales de sus datos.
+        macs: Sus multiplicaciones con acumulación por imagen, al lado en que corrió.
         history: Las épocas.
         test: Lo medido en prueba, una vez y al final; ``None`` si no terminó.
-        memory: Memoria máxima en bytes: la de la GPU o, en Linux, la del proceso entero.
+        memory: Memoria máxima en bytes: la de la GPU o, en Linux, la del proceso entero. En la CPU
+            solo la primera corrida de un proceso la sabe: las demás usan la que quedó.
         error: Por qué no terminó; vacío si terminó.
     """
 
@@ -112,6 +113,8 @@ def run_all(
 ) -> list[Run]:
     """Corre cada red con cada semilla, y guarda cada corrida en cuanto termina.
 
+    Deja también ``resumen.json``, lo que dicen `standings` de todas las de la carpeta.
+
     Args:
         folder: Donde quedan los archivos ``red-semilla.json``.
         names: Redes del catálogo.
@@ -133,7 +136,7 @@ def run_all(
     if as_published:
         planned = [described.as_published() for described in planned]
     recipes = [described.recipe() for described in planned]  # una red que no existe se dice ya
-    runs = []
+    runs, first = [], True
     for described, recipe in zip(planned, recipes, strict=True):
         path = folder / f"{described.name}-{described.seed}.json"
         if path.exists():
@@ -146,7 +149,12 @@ def run_all(
         else:
             scratch = folder / f".{path.stem}"
             run = _run(described, device, scratch)
-            _write(path, run)
+            if not first and not device.startswith("cuda"):
+                run = dataclasses.replace(run, memory=None)
+            first = False
+            _write(path, dataclasses.asdict(run))
+            rows = [dataclasses.asdict(row) for row in standings(load(folder))]
+            _write(folder / "resumen.json", rows)
             shutil.rmtree(scratch, ignore_errors=True)  # ahora que lo que costó está a salvo
         runs.append(run)
         if on_run:
@@ -238,13 +246,17 @@ def versions() -> dict[str, str]:
 
 
 def _run(described: experiment.Experiment, device: str, scratch: Path) -> Run:
-    card = models.find(described.name)
     recipe = described.recipe()
     commit = _commit()  # al empezar: en horas de entrenamiento, el repositorio puede cambiar
     parts = described.parts(device)
     if parts.test is None:
         raise ValueError(f"la carrera mide en prueba, y a {described.dataset} le falta test/")
     keeper = Checkpoints(scratch, recipe | {"device": device} | parts.identity(), resume=True)
+    with torch.device("meta"):
+        net = models.create(
+            described.name, num_classes=parts.num_classes, in_channels=parts.channels
+        )
+    shape = (parts.channels, *described.card().input_shape[1:])
     history: list[training.Epoch] = []
     test, error = None, ""
     _reset_peak(device)
@@ -261,8 +273,8 @@ def _run(described: experiment.Experiment, device: str, scratch: Path) -> Run:
         versions=versions(),
         commit=commit,
         date=datetime.date.today().isoformat(),
-        parameters=card.parameters,
-        macs=card.macs,
+        parameters=inspection.count_parameters(net),
+        macs=inspection.count_macs(net, shape),
         history=history,
         test=test,
         memory=_peak(device),
@@ -270,10 +282,10 @@ def _run(described: experiment.Experiment, device: str, scratch: Path) -> Run:
     )
 
 
-def _write(path: Path, run: Run) -> None:
+def _write(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    text = json.dumps(dataclasses.asdict(run), ensure_ascii=False, indent=1)
+    text = json.dumps(content, ensure_ascii=False, indent=1)
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)
 

@@ -7,7 +7,10 @@ el optimizador y el plan de la tasa son funciones que se pueden cambiar; la aume
 lotes; los puntos de control, el registro y los demás procesos, en sus módulos.
 """
 
+import ctypes
 import math
+import re
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +39,7 @@ __all__ = [
     "check_recipe",
     "evaluate",
     "explaining",
+    "is_out_of_memory",
     "loss_scaler",
     "make_optimizer",
     "mixed_precision",
@@ -230,7 +234,7 @@ def train(
         for epoch in history:
             on_epoch(epoch)
     for number in range(len(history) + 1, epochs + 1):
-        with explaining(number, model, train_batches):
+        with explaining(number, model, train_batches, checkpoints):
             start = time.perf_counter()
             loss, images = train_one_epoch(
                 model, train_batches, rule, plan, label_smoothing, clip_norm
@@ -416,7 +420,9 @@ def _check_finite(scores: Metrics) -> None:
 
 
 @contextmanager
-def explaining(number: int, model: nn.Module, batches: Loader) -> Iterator[None]:
+def explaining(
+    number: int, model: nn.Module, batches: Loader, checkpoints: "Checkpoints | None" = None
+) -> Iterator[None]:
     """Contexto que, si la época no puede terminar, dice cuál era y qué probar.
 
     Cuando no alcanza la memoria, prueba con lotes cada vez más chicos hasta que uno cabe.
@@ -425,20 +431,33 @@ def explaining(number: int, model: nn.Module, batches: Loader) -> Iterator[None]
         number: Número de la época.
         model: La red.
         batches: Los lotes de entrenamiento.
+        checkpoints: Si se dan, el mensaje dice dónde quedó lo que sí sirve.
 
     Yields:
         Nada.
 
     Raises:
+        ValueError: Si aparece una etiqueta que no es de ninguna clase.
         DivergedError: La de la época, con su número.
         TrainingError: En lugar de una memoria que no alcanza; los demás errores pasan como están.
     """
     try:
         yield
     except TrainingError as error:
-        raise type(error)(f"época {number}: {error}") from None
+        safe = ""
+        if checkpoints and number > 1:
+            safe = f"; la época {number - 1} está a salvo en {checkpoints.folder}"
+        raise type(error)(f"época {number}: {error}{safe}") from None
+    except IndexError as error:
+        wrong = re.search(r"Target (-?\d+) is out of bounds", str(error))
+        if not wrong:
+            raise
+        raise ValueError(
+            f"época {number}: hay una etiqueta {wrong[1]}, que no es de ninguna clase de la red: "
+            "revisa los datos, o crea la red con más clases"
+        ) from None
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)  # sueltan los tensores de la época
         fits = _batch_that_fits(model, batches)
@@ -448,9 +467,19 @@ def explaining(number: int, model: nn.Module, batches: Loader) -> Iterator[None]
         raise TrainingError(f"época {number}: no alcanza la memoria; {advice}") from None
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "can't allocate memory" in str(error)  # la CPU no tiene una clase propia
+def is_out_of_memory(error: Exception) -> bool:
+    """Si el error es que no alcanza la memoria, de la GPU o de la CPU.
+
+    Args:
+        error: El error.
+
+    Returns:
+        Si lo es.
+    """
+    # La CPU no tiene una clase propia: lo dicen torch o, si falta al preparar una capa, oneDNN.
+    said = ("can't allocate memory", "could not create a primitive")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        text in str(error) for text in said
     )
 
 
@@ -463,19 +492,30 @@ def _batch_that_fits(model: nn.Module, batches: Loader) -> int:
     while len(images) > 1:
         size, images, labels = size // 2, images[: len(images) // 2], labels[: len(images) // 2]
         model.zero_grad(set_to_none=True)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        _give_back(device)
         try:
             with mixed_precision(device):
                 outputs = model(images.to(device))
             logits = outputs[0] if isinstance(outputs, tuple) else outputs
             F.cross_entropy(logits.float(), labels.to(device)).backward()
+        except ValueError:  # cabe, pero con una imagen la normalización por lotes no puede
+            return 0
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         else:
             return size
     return 0
+
+
+def _give_back(device: torch.device) -> None:
+    """Devuelve al sistema la memoria suelta que guardan torch o la biblioteca de C."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # solo glibc la tiene
+        if trim:
+            trim(0)
 
 
 def check_recipe(
@@ -514,7 +554,8 @@ def check_batches(model: nn.Module, batches: Loader, *, mixed: bool = True) -> N
 
     Args:
         model: La red.
-        batches: Los lotes; si tienen ``labels``, se revisan todas, y si no, las del primero.
+        batches: Los lotes. Si son una lista o tienen ``labels``, se revisan todas las etiquetas; si
+            no, las del primero.
         mixed: Si las etiquetas pueden ser probabilidades, ``(B, clases)``: solo al entrenar.
 
     Raises:
@@ -566,6 +607,8 @@ def check_batches(model: nn.Module, batches: Loader, *, mixed: bool = True) -> N
     if labels.dtype not in (torch.int64, torch.uint8):
         raise ValueError(f"las etiquetas deben ser enteros int64; llegaron {labels.dtype}")
     labels = getattr(batches, "labels", labels)
+    if isinstance(batches, Sequence):
+        labels = torch.cat([each.flatten() for _, each in batches])
     low, high = int(labels.min()), int(labels.max())
     if low < 0:
         raise ValueError(f"las etiquetas van de {low} a {high}, y deben contarse desde 0")

@@ -35,7 +35,7 @@ from torchvision.transforms import v2
 
 from cnnhistory import attribution, augmentation, classic, data, experiment, models, race, training
 
-ROUNDS = 3
+ROUNDS = 5
 BATCH_SIZE = 128
 MINI = Path(data.__file__).parent / "_data/fashion-mnist-mini"
 
@@ -147,10 +147,10 @@ def time_alexnet(choice: str) -> float:
     return time.perf_counter() - start
 
 
-def compare_augmentation() -> dict[str, float]:
-    """Imágenes por segundo de la receta `compose`, una por una y por lotes."""
-    images = data.fashion_mnist("mini")[0].images[:1024].float().div(255)
-    apart, together = augmentation.recipe("compose", 28), augmentation.batched("compose")
+def compare_augmentation(name: str, images: torch.Tensor) -> dict[str, float]:
+    """Imágenes por segundo de una receta, una por una y por lotes."""
+    apart = augmentation.recipe(name, images.shape[-1])
+    together = augmentation.batched(name)
     seconds = []
     for _ in range(1 + ROUNDS):
         start = time.perf_counter()
@@ -254,6 +254,7 @@ def main() -> None:
     # El paquete de d2l no trae la ResNet-18 de su capítulo: los dos entrenan la de torchvision.
     resnet18 = models.create("resnet18", num_classes=10, in_channels=1)
     mini, full = data.fashion_mnist("mini"), data.fashion_mnist("full")
+    grey, noise = mini[0].images[:1024].float().div(255), torch.rand(1024, 3, 32, 32)
     thousand = mini[0][:1000], mini[1]
     result: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -266,7 +267,10 @@ def main() -> None:
         for name, measure in (
             ("lenet_28", lambda: compare(d2l.LeNet().net, 28, 10_000)),
             ("resnet18_96", lambda: compare(resnet18, 96, 384)),
-            ("compose_28", compare_augmentation),
+            ("compose_28", lambda: compare_augmentation("compose", grey)),
+            ("color_28", lambda: compare_augmentation("color", grey)),
+            ("crop_flip_32", lambda: compare_augmentation("crop_flip", noise)),
+            ("color_32", lambda: compare_augmentation("color", noise)),
             ("grad_cam_28", compare_grad_cam),
             ("words_28", compare_words),
             ("lenet_28_top1", lambda: compare_accuracy(d2l_lenet(), 28, *full, 10, lr=0.1)),

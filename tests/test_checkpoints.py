@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -304,6 +306,29 @@ def test_what_is_saved_can_be_read_by_those_who_read_the_folder(tmp_path):
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
 
 
+def test_each_file_reaches_the_disk_whole_before_it_takes_its_name(tmp_path, monkeypatch):
+    done, sync, rename = [], os.fsync, Path.replace
+
+    def fsync(descriptor):
+        sync(descriptor)
+        status = os.fstat(descriptor)
+        done.append(("disco", status.st_ino, status.st_size))
+
+    def replace(path, target):
+        status = path.stat()
+        done.append((target.name, status.st_ino, status.st_size))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    run(tmp_path, epochs=1)
+    expected = []
+    for name in ("last.safetensors", "checkpoint.safetensors"):
+        status = (tmp_path / name).stat()
+        expected += [(step, status.st_ino, status.st_size) for step in ("disco", name)]
+    assert done == expected
+
+
 KILLED = """
 import os, pathlib, signal, sys
 sys.path.insert(0, {tests!r})
@@ -320,7 +345,8 @@ test_checkpoints.run(pathlib.Path({folder!r}))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows no tiene SIGKILL")
-@pytest.mark.parametrize("kill_at", [5, 6])  # los pesos o el punto de control de la tercera época
+# Al poner nombre al punto de control de la segunda época, o a los pesos de la tercera.
+@pytest.mark.parametrize("kill_at", [5, 6])
 def test_killed_while_saving_and_resumed_is_bit_for_bit_uninterrupted(tmp_path, kill_at):
     code = KILLED.format(tests=os.path.dirname(__file__), folder=str(tmp_path), kill_at=kill_at)
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -347,7 +373,12 @@ def test_killed_twenty_times_it_ends_in_the_same_bits(tmp_path):
         assert ended.returncode == 0, ended.stderr
         said[name] = json.loads(ended.stdout.splitlines()[-1])
     assert len(said["muerta"]) == 20
-    assert len({epochs for epochs, _ in said["muerta"]}) >= 10  # en momentos de verdad distintos
+    when, halves = zip(*said["muerta"], strict=True)
+    assert len(set(when)) >= 10  # en momentos de verdad distintos, y de principio a fin
+    thirds = Counter(epochs // 30 for epochs in when)
+    assert min(thirds[third] for third in range(3)) >= 2
+    # Algunas, mientras se escribían los pesos, y otras, mientras el punto de control.
+    assert min(map(halves.count, ("last.safetensors", "checkpoint.safetensors"))) >= 2
     logs = [
         [
             {**json.loads(line), "seconds": 0, "images_per_second": 0}

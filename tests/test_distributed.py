@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,22 +12,30 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from cnnhistory import distributed, models
+from cnnhistory import checkpoints, data, distributed, experiment, models, training
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows no tiene fork")
 TOGETHER = Path(__file__).with_name("together.py")
 RECIPE = ["train", "lenet5_modern", "--epochs", "3", "--batch-size", "120", "--seed", "1"]
 
 
-def together(processes: int, folder: Path, *arguments: str, kill: tuple[int, int] | None = None):
+def together(
+    processes: int,
+    folder: Path,
+    *arguments: str,
+    kill: tuple[int, int] | None = None,
+    test: int = 50,
+):
     """Los códigos de salida de los procesos, y lo que dijo cada uno."""
     options = ["--kill", *map(str, kill)] if kill else []
     command = [
         sys.executable,
         str(TOGETHER),
+        *options,
+        "--test",
+        str(test),
         str(processes),
         str(folder),
-        *options,
         "--",
         *arguments,
     ]
@@ -96,6 +105,109 @@ def test_a_dead_process_ends_the_others_and_resuming_gives_the_same_bits(tmp_pat
         (tmp_path / name / "last.safetensors").read_bytes() for name in ("entera", "cortada")
     )
     assert whole == resumed
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Los datos de together.py, y su precisión, también en este proceso."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    from together import few
+
+    monkeypatch.setattr(experiment, "SOURCES", {"fashion": few})
+    return few
+
+
+class Even(data.BatchPlan):
+    """Los lotes de un solo proceso, sin la imagen que sobra si son impares."""
+
+    def parts(self, order: torch.Tensor):
+        for batch in order.split(self.batch_size):
+            yield batch[: len(batch) // 2 * 2]
+
+
+@pytest.mark.usefixtures("few")
+def test_what_does_not_divide_is_left_out_and_the_rest_is_as_with_one(tmp_path):
+    """De 360 imágenes en lotes de 69, y uno de 15, dos procesos entrenan con los de 68 y 14."""
+    log = tmp_path / "log.jsonl"
+    recipe = ["train", "lenet5_modern", "--epochs", "2", "--batch-size", "69", "--seed", "1"]
+    codes, said = together(2, tmp_path, *recipe, "--log", str(log))
+    assert codes == [0, 0], said
+    epochs = [*map(json.loads, log.read_text().splitlines())]
+    seen = [epoch["seconds"] * epoch["images_per_second"] for epoch in epochs]
+    assert seen == pytest.approx([5 * 68 + 14] * 2)
+
+    described = experiment.Experiment("lenet5_modern", epochs=2, batch_size=69, seed=1)
+    parts = described.parts("cpu")
+    parts.train.plan = Even(360, 69, equal=True)
+    history = experiment.run(described, parts, "cpu").history
+    expected = [(epoch.train_loss, epoch.val_loss, epoch.val_top1) for epoch in history]
+    assert torch.allclose(torch.tensor(curve(log)), torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_all_end_with_one_network_and_draw_on_their_own(tmp_path, few, monkeypatch):
+    """Con normalización por lotes, y una sola imagen de prueba: al 1 no le toca ninguna."""
+    log = tmp_path / "log.jsonl"
+    recipe = ["train", "lenet5_bn", "--epochs", "2", "--batch-size", "120", "--augment", "compose"]
+    codes, said = together(2, tmp_path, *recipe, "--log", str(log), test=1)
+    assert codes == [0, 0], said
+    assert said[1] == ["", ""]
+    (drawn, state), (other, also) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert not torch.equal(drawn, other)  # de ahí salen la aumentación y el dropout
+    assert any(name.endswith("running_mean") and value.any() for name, value in state.items())
+    assert state.keys() == also.keys()
+    assert all(torch.equal(state[name], also[name]) for name in state)
+
+    # Lo medido es de esa red: las estadísticas se igualan antes de validar, y no después.
+    monkeypatch.setattr(experiment, "SOURCES", {"fashion": lambda subset: few(subset, 1)})
+    parts = experiment.Experiment("lenet5_bn", batch_size=120).parts("cpu")
+    model = models.create("lenet5_bn").to(memory_format=torch.channels_last)
+    model.load_state_dict(state)
+    assert training.evaluate(model, parts.validation).loss == pytest.approx(
+        curve(log)[-1][1], rel=1e-5
+    )
+    loss = training.evaluate(model, parts.test).loss
+    told = said[0][0].splitlines()[-1]
+    assert float(told.split("pérdida ")[1]) == pytest.approx(loss, abs=2e-4)
+
+
+def test_only_the_first_process_needs_images_to_validate(monkeypatch):
+    model, (train, _) = models.create("softmax"), data.fashion_mnist()
+    empty = data.Batches(train[:1], 8, shard=(1, 2))
+    assert len(empty) == 0
+    with pytest.raises(ValueError, match="no hay lotes"):
+        training.check_batches(model, empty)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    training.check_batches(model, empty)
+
+
+def test_processes_that_find_other_checkpoints_do_not_go_on(tmp_path, monkeypatch):
+    """La carpeta no es común: la del proceso 0 tiene una época, y la del otro está vacía."""
+    train, _ = data.fashion_mnist()
+
+    def go_on(folder: Path, *, resume: bool) -> list[training.Epoch]:
+        batches = data.Batches(train[:32], 16, shuffle=True)
+        keeper = checkpoints.Checkpoints(folder, {}, resume)
+        model = models.create("softmax")
+        return training.train(model, batches, batches, epochs=1, lr=0.01, checkpoints=keeper)
+
+    go_on(tmp_path / "0", resume=False)
+    saved = {path: path.read_bytes() for path in (tmp_path / "0").iterdir()}
+    (tmp_path / "1").mkdir()
+    for rank, found in enumerate((1, 0)):
+        told = []
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                distributed, "gathered", lambda own, told=told: told.append(own) or [1, 0]
+            )
+            folder = tmp_path / str(rank)
+            with pytest.raises(
+                training.TrainingError,
+                match=rf"épocas distintas \(\[1, 0\]\) en {re.escape(str(folder))}: .*la misma",
+            ):
+                go_on(folder, resume=True)
+        assert told == [found]
+    assert {path: path.read_bytes() for path in (tmp_path / "0").iterdir()} == saved
+    assert not [*(tmp_path / "1").iterdir()]
 
 
 def accumulate(rank: int, folder: str) -> None:

@@ -187,6 +187,35 @@ def test_a_tree_without_test_is_only_validated(photos, capsys):
     assert run(described).test is None
 
 
+def test_a_last_batch_of_one_image_is_skipped(few):
+    """180 imágenes en lotes de 179: con una sola, la normalización de la densa no puede."""
+    counted = []
+    run(Experiment("lenet5_bn", epochs=1, batch_size=179), on_batch=counted.append)
+    assert counted == [179]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="solo Linux limita la memoria de un proceso")
+def test_memory_that_is_really_not_enough_is_explained(tmp_path):
+    code = (
+        "import resource, sys, torch\n"
+        "from cnnhistory import cli\n"
+        "torch.set_num_threads(1)\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "limit = used + int(sys.argv[1]) * 2**20\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "sys.exit(cli.main(sys.argv[2:]))\n"
+    )
+    asked = ["train", "resnet_mini", "--side", "96", "--batch-size", "1024", "--epochs", "1"]
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "700", *asked], capture_output=True, text=True
+    )
+    assert ended.returncode == 1, ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    assert re.search(
+        r"no alcanza la memoria; probablemente cabe un lote de (512|256|128|64)$", last
+    )
+
+
 def test_the_weights_remember_which_images_validate_and_at_which_side(few, tmp_path, capsys):
     arguments = ["resnet_mini", "--batch-size", "50"]
     recipe = ["--seed", "7", "--side", "20", "--epochs", "1", "--checkpoints", str(tmp_path)]
@@ -285,3 +314,11 @@ def test_other_photos_under_the_same_path_are_another_training(photos):
     for part in ("train", "val", "test"):
         (photos / part / folder.name).rename(photos / part / f"z{folder.name}")
     assert described.parts("cpu").identity()["classes"] != before["classes"]
+
+
+def test_a_photo_in_the_place_of_another_is_another_training(photos):
+    described = Experiment("lenet5_modern", str(photos), epochs=1, batch_size=4)
+    before = described.parts("cpu").identity()
+    shutil.copy(photos / "train/azul/0.jpg", photos / "train/rojo/1.jpg")
+    changed = described.parts("cpu").identity()
+    assert {key for key in before if before[key] != changed[key]} == {"photos"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnhistory import cli, data, experiment, models, race, training
+from cnnhistory import cli, data, experiment, inspection, models, race, training
 
 torch.set_num_threads(1)
 TEMPLATE = experiment.Experiment("softmax", epochs=2, batch_size=60)
@@ -42,7 +42,8 @@ def test_every_run_is_written_with_what_identifies_it(few, tmp_path):
         *(("softmax", 1), ("lenet5_modern", 1)),
     ]
     assert {path.name for path in (tmp_path / "c").iterdir()} == {
-        *("softmax-0.json", "softmax-1.json", "lenet5_modern-0.json", "lenet5_modern-1.json")
+        *("softmax-0.json", "softmax-1.json", "lenet5_modern-0.json", "lenet5_modern-1.json"),
+        "resumen.json",
     }  # ni puntos de control ni archivos a medias
     run = runs[1]
     assert run.parameters == 61_706
@@ -53,9 +54,24 @@ def test_every_run_is_written_with_what_identifies_it(few, tmp_path):
     assert run.versions["torch"] == torch.__version__
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", run.date)
     assert run.machine.endswith(", 1 hilo")
-    assert run.memory is None or run.memory > 2**26
+    assert runs[0].memory is None or runs[0].memory > 2**26
+    assert [each.memory for each in runs[1:]] == [None] * 3  # reusan la de la primera
+    summary = json.loads((tmp_path / "c/resumen.json").read_text())
+    assert [race.Standing(**row) for row in summary] == race.standings(runs)
     assert run.error == ""
     assert sorted(race.load(tmp_path / "c"), key=str) == sorted(runs, key=str)
+
+
+def test_what_is_counted_is_the_network_that_ran(few, tmp_path):
+    smaller = experiment.Experiment("resnet_mini", epochs=1, batch_size=60, side=20)
+    (run,) = race.run_all(tmp_path, ["resnet_mini"], [0], smaller, "cpu")
+    card = models.CATALOG["resnet_mini"]
+    assert run.parameters == card.parameters
+    assert run.macs == inspection.count_macs(models.create("resnet_mini"), (1, 20, 20))
+    assert run.macs < 0.6 * card.macs
+    plain = experiment.Experiment("resnet20", epochs=1, batch_size=60)  # la de la ficha ve color
+    (run,) = race.run_all(tmp_path, ["resnet20"], [0], plain, "cpu")
+    assert run.parameters == models.CATALOG["resnet20"].parameters - 2 * 16 * 9
 
 
 def test_the_same_seed_repeats_and_is_that_of_train(few, tmp_path, capsys):
@@ -152,7 +168,9 @@ def test_two_races_at_once_do_not_share_a_run(few, tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "train", train_while_another_race_starts)
     race.run_all(tmp_path, ["softmax"], [0], TEMPLATE, "cpu")
-    assert {path.name for path in tmp_path.iterdir()} == {"softmax-0.json", "softmax-1.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("softmax-0.json", "softmax-1.json", "resumen.json")
+    }
 
 
 def test_what_the_last_network_does_not_admit_is_said_before_training_the_first(

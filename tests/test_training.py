@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
 from cnnhistory import data, models, training
@@ -276,14 +277,14 @@ def test_empty_loaders_are_refused(empty):
 
 
 class Poisoned(list):
-    """Lotes buenos hasta la tercera vuelta (la primera es la revisión), cuyo lote 2 trae NaN."""
+    """Lotes buenos hasta la cuarta vuelta (las dos primeras son la revisión), cuyo lote 2 trae NaN."""
 
     passes = 0
 
     def __iter__(self):
         self.passes += 1
         for index, (images, labels) in enumerate(super().__iter__()):
-            bad = self.passes == 3 and index == 1
+            bad = self.passes == 4 and index == 1
             yield (images * math.nan if bad else images), labels
 
 
@@ -292,7 +293,8 @@ def test_a_loss_that_is_not_finite_stops_and_says_where_and_keeps_the_last_check
     model = little()
     with pytest.raises(
         training.TrainingError,
-        match=r"^época 2: .*en el lote 2 de 4 \(nan\), con tasa 0\.0\d+: prueba con .*clip_norm",
+        match=r"^época 2: .*en el lote 2 de 4 \(nan\), con tasa 0\.0\d+: prueba con .*clip_norm"
+        r".*; la época 1 está a salvo en ",
     ):
         training.train(
             model,
@@ -415,6 +417,21 @@ def test_labels_outside_the_classes_are_refused_wherever_they_are(place, label, 
     with pytest.raises(ValueError, match=message):
         training.train(model, *loaders, epochs=1, lr=0.1)
     assert same_state(model, untouched)
+
+
+def test_a_label_outside_the_classes_is_explained_however_the_batches_come(tmp_path):
+    images, labels = dataset().images / 255, dataset().labels.clone()
+    labels[-1] = 7
+    listed = [*zip(images.split(16), labels.split(16), strict=True)]
+    model = little()
+    untouched = copy.deepcopy(model)
+    with pytest.raises(ValueError, match="van de 0 a 7 y la red tiene"):
+        training.train(model, listed, batches(), epochs=1, lr=0.1)
+    assert same_state(model, untouched)
+    # Un DataLoader solo se conoce recorriéndolo: se dice al llegar.
+    loader = DataLoader(TensorDataset(images, labels), 16)
+    with pytest.raises(ValueError, match="época 1: hay una etiqueta 7, que no es de ninguna"):
+        training.train(model, loader, batches(), epochs=1, lr=0.1)
 
 
 def test_images_for_another_network_or_not_finite_are_refused():
@@ -575,6 +592,141 @@ def test_in_float16_the_first_step_of_an_epoch_is_not_lost(monkeypatch):
     losses = [training.train_one_epoch(model, [(images, labels)], optimizer)[0] for _ in range(6)]
     assert len(set(losses)) == 6
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_in_float16_the_clipped_norm_is_that_of_the_gradient_not_that_of_the_scaled_one(
+    monkeypatch, fused
+):
+    source = [*batches(16)]
+    model, plain, before = little(), little(), little()
+    torch.manual_seed(5)
+    F.cross_entropy(plain(source[0][0]), source[0][1]).backward()
+    norm = torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.1)
+    assert norm > 0.2
+    monkeypatch.setattr(training, "_short_type", lambda _device: torch.float16)
+    optimizer = torch.optim.SGD(model.parameters(), 1.0, fused=fused)
+    torch.manual_seed(5)
+    training.train_one_epoch(model, source, optimizer, clip_norm=0.1)
+    step, expected = (
+        torch.cat([each.flatten() for each in parts])
+        for parts in (
+            [old - new for old, new in zip(before.parameters(), model.parameters(), strict=True)],
+            [parameter.grad for parameter in plain.parameters()],
+        )
+    )
+    assert step.norm().item() == pytest.approx(0.1, rel=1e-3)
+    assert F.cosine_similarity(step, expected, dim=0) > 0.99
+
+
+# --- La velocidad --------------------------------------------------------------------------------
+
+
+class Watched(TorchDispatchMode):
+    """Anota cada operación que llega a torch, y con qué tipos se convoluciona.
+
+    Leer un número de un tensor, con ``item``, ``float`` o un ``if``, es una operación más.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.names, self.kinds = [], set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        self.names.append(name)
+        if name.startswith(("convolution", "conv2d")):
+            self.kinds |= {each.dtype for each in args[:2]}  # la imagen y el peso, o el gradiente
+        return func(*args, **kwargs or {})
+
+    @property
+    def reads(self):
+        return self.names.count("_local_scalar_dense")
+
+
+def colors(count: int, channels: int = 3) -> list:
+    """Lotes de cuatro imágenes en el orden de siempre, (C, H, W)."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(4 * count, channels, 8, 8, generator=generator)
+    return [*zip(images.split(4), (torch.arange(4 * count) % 3).split(4), strict=True)]
+
+
+@pytest.mark.parametrize("kind", [None, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.1, "label_smoothing": 0.1}])
+def test_the_device_is_not_waited_for_in_each_batch(monkeypatch, kind, options):
+    """Lo que se lee no depende de cuántos lotes hay: al final, las pérdidas y su suma."""
+    monkeypatch.setattr(training, "_short_type", lambda _device: kind)
+    brought = []
+    for name in ("tolist", "cpu", "numpy"):  # otras maneras de leer, que no son una operación
+        method = getattr(torch.Tensor, name)
+
+        def bringing(self, *arguments, method=method, **named):
+            brought.append(self)
+            return method(self, *arguments, **named)
+
+        monkeypatch.setattr(torch.Tensor, name, bringing)
+    read = {}
+    for count in (3, 9):
+        model, source = little(), colors(count, channels=1)
+        optimizer = training.make_optimizer(model, 0.1, 5e-4)
+        plan = training.one_cycle(optimizer, count)
+        for work in (
+            lambda m=model, s=source, o=optimizer, p=plan: training.train_one_epoch(
+                m, s, o, p, **options
+            ),
+            lambda m=model, s=source: training.evaluate(m, s),
+        ):
+            brought.clear()
+            with Watched() as seen:
+                work()
+            read.setdefault(count, []).append((seen.reads, len(brought)))
+    assert read[3] == read[9]
+    assert all(sum(each) <= 2 for each in read[3])
+
+
+def test_both_training_and_evaluation_compute_with_the_short_type(monkeypatch):
+    for kind in (torch.bfloat16, None):
+        monkeypatch.setattr(training, "_short_type", lambda _device, kind=kind: kind)
+        model = little()
+        optimizer = training.make_optimizer(model, 0.1, 5e-4)
+        for work in (
+            lambda m=model, o=optimizer: training.train_one_epoch(m, batches(), o),
+            lambda m=model: training.evaluate(m, batches()),
+        ):
+            with Watched() as seen:
+                work()
+            assert seen.kinds == {kind or torch.float32}
+
+
+class Witness(nn.Module):
+    """Anota cómo le llega cada lote: el orden en memoria, y si hay que recordar para derivar."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.seen = []
+
+    def forward(self, x):
+        last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        self.seen.append((last, torch.is_inference_mode_enabled()))
+        return self.net(x)
+
+
+def test_images_go_channels_last_and_nothing_is_remembered_when_evaluating():
+    model = Witness()
+    training.train_one_epoch(model, colors(2), training.make_optimizer(model, 0.1, 0))
+    training.evaluate(model, colors(2))
+    assert model.seen == [(True, False)] * 2 + [(True, True)] * 2
+
+
+def test_all_the_weights_are_moved_at_once():
+    """Un optimizador «fused» recorre los pesos una vez; los demás, una por cada cuenta."""
+    model = little()
+    optimizer = training.make_optimizer(model, 0.1, 5e-4)
+    assert optimizer.defaults["fused"] is True
+    with Watched() as seen:
+        training.train_one_epoch(model, [*batches(16)], optimizer)
+    assert seen.names.count("_fused_sgd_") == len(optimizer.param_groups)
 
 
 class Answers(nn.Module):

@@ -1,7 +1,8 @@
 """Las corridas largas: las redes completas contra las curvas de d2l, y las minis con más épocas.
 
-`resultados/d2l.csv` tiene el último punto de cada curva publicada, y `resultados/completas` y
-`resultados/largas`, nuestras corridas.
+`resultados/d2l.csv` tiene el último punto de cada curva publicada; `resultados/fashion-mnist.csv`,
+filas de la lista que acompaña al conjunto; y `resultados/completas` y `resultados/largas`, nuestras
+corridas.
 """
 
 import csv
@@ -32,22 +33,61 @@ def ours(folder: str) -> dict[str, race.Standing]:
 
 
 def against_d2l(src_uri: str) -> str:
-    """Una fila por red de d2l: su acierto, el nuestro, o que no se ha corrido."""
+    """Una fila por red de d2l: su acierto, el nuestro, o que no se ha corrido; y con qué corrió."""
     lines = [
-        "| Red | Resolución | Épocas | d2l | `cnnhistory` | Corridas |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| Red | Resolución | d2l | `cnnhistory` | Corridas | Tasa | Minutos |",
+        "| --- | ---: | ---: | ---: | --- | ---: | ---: |",
     ]
     for row in theirs():
         own = ours("completas").get(row["red"])
         cells = (
             f"[{row['capitulo']}]({row['fuente']})",
             f"{row['resolucion']}×{row['resolucion']}",
-            row["epocas"],
             charts.percent(100 * float(row["acierto"])),
-            _score(own) if own else "",
-            _effort(row["red"], own) if own else "sin correr",
+            *((_score(own), *_effort(row["red"], own)) if own else ("", "sin correr", "", "")),
         )
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n\n" + _conditions()
+
+
+def _conditions() -> str:
+    """La receta que comparten, dónde corrieron y sus registros."""
+    runs = race.load(RESULTS / "completas")
+    recipe = runs[0].recipe
+    machines = "; ".join(sorted({run.machine for run in runs}))
+    dates = ", ".join(sorted({run.date for run in runs}))
+    names = (f"{run.recipe['name']}-{run.recipe['seed']}" for run in runs)
+    links = "; ".join(f"[{name}](completas/{name}.json)" for name in names)
+    return (
+        f"Receta: lotes de {recipe['batch_size']}, decaimiento {recipe['weight_decay']:g}, sin aumentar; "
+        "«recorte», con el gradiente recortado a norma 1. Minutos de entrenamiento de una corrida, en un "
+        f"núcleo y con otros trabajos al lado. Máquinas: {escape(machines)}. Fechas: {dates}. "
+        f"Registros: {links}."
+    )
+
+
+@cache
+def listed() -> tuple[dict[str, str], ...]:
+    """Las filas de la lista de Fashion-MNIST que tienen una red nuestra con que compararse."""
+    with (RESULTS / "fashion-mnist.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
+
+
+def against_list(src_uri: str) -> str:
+    """Cada una con la nuestra más parecida, y las épocas que corrió."""
+    lines = [
+        "| En la lista | Acierto | La nuestra | Épocas | Acierto |",
+        "| --- | ---: | --- | ---: | ---: |",
+    ]
+    for row in listed():
+        own = ours(row["carpeta"])[row["red"]]
+        epochs = next(
+            run.recipe["epochs"]
+            for run in race.load(RESULTS / row["carpeta"])
+            if run.recipe["name"] == own.name
+        )
+        theirs = charts.percent(100 * float(row["acierto"]))
+        lines.append(f"| {row['nombre']} | {theirs} | `{own.name}` | {epochs} | {_score(own)} |")
     return "\n".join(lines)
 
 
@@ -78,11 +118,16 @@ def long_runs(src_uri: str) -> str:
     )
 
 
-def _effort(name: str, row: race.Standing) -> str:
-    runs = [run for run in race.load(RESULTS / "completas") if run.recipe["name"] == name]
+def _effort(name: str, row: race.Standing) -> tuple[str, str, str]:
+    """Qué corrió, con qué tasa, y los minutos de una corrida."""
+    recipe = next(
+        run.recipe for run in race.load(RESULTS / "completas") if run.recipe["name"] == name
+    )
     seeds = "1 semilla" if row.runs == 1 else f"{row.runs} semillas"
-    epochs = runs[0].recipe["epochs"]
-    return f"`{name}`, {seeds}, {epochs} {'época' if epochs == 1 else 'épocas'}"
+    epochs = recipe["epochs"]
+    rate = f"{recipe['lr']:g}" + (", recorte" if recipe["clip_norm"] else "")
+    effort = f"`{name}`, {seeds}, {epochs} {'época' if epochs == 1 else 'épocas'}"
+    return effort, rate, f"{row.seconds / 60:.0f}"
 
 
 def _score(row: race.Standing, decimals: int = 1) -> str:

@@ -243,6 +243,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "resumen-recetas": recipes.summary,
     "tabla-completas": fullsize.against_d2l,
     "tabla-largas": fullsize.long_runs,
+    "tabla-lista": fullsize.against_list,
     "tarjetas-velocidad": history.card_speeds,
     "tarjetas-memoria": history.card_memories,
     "tarjetas-tabla": history.card_table,

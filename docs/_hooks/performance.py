@@ -20,6 +20,9 @@ MEASURES = {
     "lenet_28": ("Entrenar LeNet, 28×28", "d2l"),
     "resnet18_96": ("Entrenar ResNet-18, 96×96", "d2l"),
     "compose_28": ("Aumentar: mover, reflejar y borrar, 28×28", "torchvision"),
+    "color_28": ("Aumentar: brillo y contraste, 28×28", "torchvision"),
+    "crop_flip_32": ("Aumentar: mover y reflejar, 32×32 a color", "torchvision"),
+    "color_32": ("Aumentar: brillo, contraste y color, 32×32", "torchvision"),
     "words_28": ("SIFT denso y palabras visuales, 28×28", "opencv"),
     "grad_cam_28": ("Grad-CAM en una ResNet mini, 28×28", "captum"),
 }
@@ -90,7 +93,9 @@ def _speeds(kind: str) -> str:
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
     for key, (label, other) in MEASURES.items():
-        row = log(kind)[key]
+        row = log(kind).get(key)
+        if row is None:  # `make bench` creció después de ese registro
+            continue
         lines.append(
             f"| {label} | {other} | {thousands(row[other])} | {thousands(row['cnnhistory'])} "
             f"| {_ratio(row)} |"

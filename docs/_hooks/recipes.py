@@ -1,7 +1,7 @@
 """¿Arquitectura o receta?: la tabla de las corridas de `resultados/recetas`.
 
-Cada red corrió con la receta de su artículo (`articulo`) y con la de hoy (`hoy`), con las mismas
-imágenes, épocas y semillas.
+Cada red corrió con la receta de su artículo (`articulo`), con la del de VGG (`vgg`) y con la de hoy
+(`hoy`), con las mismas imágenes, épocas y semillas.
 """
 
 import statistics
@@ -18,36 +18,38 @@ from cnnhistory import eras, race
 from cnnhistory.models import CATALOG
 
 FOLDER = Path(__file__).parent.parent / "resultados/recetas"
+RECIPES = {"articulo": "su receta", "vgg": "la de VGG", "hoy": "la de hoy"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Una red con las dos recetas; aciertos entre 0 y 1."""
+    """Una red con las tres recetas; aciertos entre 0 y 1."""
 
     name: str
     paper: race.Standing
+    vgg: race.Standing
     today: race.Standing
 
     @property
     def gain(self) -> float:
-        """Lo que dio cambiar la receta y dejar la red."""
+        """Lo que dio cambiar su receta por la de hoy, y dejar la red."""
         return self.today.top1 - self.paper.top1
 
 
 @cache
 def runs() -> dict[str, tuple[race.Run, ...]]:
     """Las corridas de cada receta."""
-    return {name: tuple(race.load(FOLDER / name)) for name in ("articulo", "hoy")}
+    return {name: tuple(race.load(FOLDER / name)) for name in RECIPES}
 
 
 @cache
 def pairs() -> tuple[Pair, ...]:
-    """Las redes que corrieron con las dos recetas, por año."""
-    paper, today = (
-        {row.name: row for row in race.standings(runs()[name])} for name in ("articulo", "hoy")
+    """Las redes con sus tres recetas, por año."""
+    paper, vgg, today = (
+        {row.name: row for row in race.standings(runs()[name])} for name in RECIPES
     )
-    both = [Pair(name, paper[name], today[name]) for name in paper if name in today]
-    return tuple(sorted(both, key=lambda pair: (CATALOG[pair.name].year, pair.paper.macs)))
+    found = [Pair(name, paper[name], vgg[name], today[name]) for name in paper]
+    return tuple(sorted(found, key=lambda pair: (CATALOG[pair.name].year, pair.paper.macs)))
 
 
 def spread(recipe: str) -> float:
@@ -56,8 +58,8 @@ def spread(recipe: str) -> float:
 
 
 def table(src_uri: str) -> str:
-    """Una fila por red: su acierto con cada receta, y lo que va de una a otra."""
-    heads = ("Año", "Red", "Su receta (%)", "La de hoy (%)", "Diferencia")
+    """Una fila por red: su acierto con cada receta, y lo que va de la suya a la de hoy."""
+    heads = ("Año", "Red", "Su receta (%)", "La de VGG (%)", "La de hoy (%)", "De la suya a hoy")
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     head += '<th scope="col" class="amplia">Registros</th>'
     rows = "".join(_row(pair, src_uri) for pair in pairs())
@@ -72,12 +74,12 @@ def table(src_uri: str) -> str:
 def _row(pair: Pair, src_uri: str) -> str:
     card = CATALOG[pair.name]
     label = f"{cards.link(card, src_uri)} <code>{escape(pair.name)}</code>"
-    cells = "".join(f"<td>{_score(row)}</td>" for row in (pair.paper, pair.today))
+    cells = "".join(f"<td>{_score(row)}</td>" for row in (pair.paper, pair.vgg, pair.today))
     here = get_relative_url(".", src_uri.rsplit(".", 1)[0] + "/")
     logs = " · ".join(
         " ".join(
             f'<a href="{here}/resultados/recetas/{recipe}/{pair.name}-{seed}.json" aria-label='
-            f'"registro de {pair.name}, receta de {recipe}, semilla {seed}">{seed}</a>'
+            f'"registro de {pair.name}, {RECIPES[recipe]}, semilla {seed}">{seed}</a>'
             for seed in sorted(r.recipe["seed"] for r in own if r.recipe["name"] == pair.name)
         )
         for recipe, own in runs().items()
@@ -122,29 +124,27 @@ _OPTIMIZERS = {"plain": "SGD sin momento", "momentum": "momento 0.9", "nesterov"
 
 
 def summary(src_uri: str) -> str:
-    """Las dos medidas que responden la pregunta, y cómo se tomaron."""
+    """Las medidas que responden la pregunta, y cómo se tomaron."""
     gains = [pair.gain for pair in pairs()]
     recipe = next(iter(runs()["hoy"])).recipe
     seeds = sorted({run.recipe["seed"] for each in runs().values() for run in each})
     machines = sorted({run.machine for each in runs().values() for run in each})
     dates = sorted({run.date for each in runs().values() for run in each})
     low, high = (_signed(100 * value) for value in (min(gains), max(gains)))
-    points = {name: charts.number(100 * value) for name, value in _effects().items()}
-    return (
-        f"Cambiar la receta y dejar la red movió el acierto {points['receta']} puntos en la mediana, "
-        f"entre {low} y {high}. Cambiar la red y dejar la receta: las medias tienen una desviación de "
-        f"{points['redes, su receta']} puntos con la de cada artículo y de {points['redes, hoy']} con "
-        "la de hoy.\n\n"
-        f"{sum(map(len, runs().values()))} corridas: {len(gains)} redes, dos recetas, semillas "
-        f"{seeds[0]} a {seeds[-1]}, {recipe['epochs']} épocas de las 10\u202f000 imágenes del "
-        f"paquete, lotes de {recipe['batch_size']}. Máquina: {escape(', '.join(machines))}. Fecha: "
-        f"{', '.join(dates)}."
+    paper, vgg, today, median = (
+        charts.number(100 * value)
+        for value in (
+            *(spread("paper"), spread("vgg"), spread("today")),
+            statistics.median(gains),
+        )
     )
-
-
-def _effects() -> dict[str, float]:
-    return {
-        "receta": statistics.median(pair.gain for pair in pairs()),
-        "redes, su receta": spread("paper"),
-        "redes, hoy": spread("today"),
-    }
+    return (
+        "**Cambiar la red y dejar la receta:** la desviación entre las medias es de "
+        f"{today} puntos con la receta de hoy, y de {vgg} con la de VGG. **Cambiar la receta y dejar la red:** de la "
+        f"suya a la de hoy, cada red se movió entre {low} y {high} puntos; en la mediana, {median}. "
+        f"**Cambiar las dos,** como en los gráficos del desafío: {paper} puntos de desviación.\n\n"
+        f"{sum(map(len, runs().values()))} corridas: {len(gains)} redes, tres recetas, semillas "
+        f"{seeds[0]} a {seeds[-1]}, {recipe['epochs']} épocas de 9000 de las 10\u202f000 imágenes del "
+        f"paquete (las demás validan), lotes de {recipe['batch_size']}. Máquinas: {escape('; '.join(machines))}. "
+        f"Fechas: {', '.join(dates)}."
+    )

@@ -16,8 +16,11 @@ from cnnhistory.inspection import thousands
 from cnnhistory.models import CATALOG
 
 FOLDER = Path(__file__).parent.parent / "resultados/carrera"
-HEADS = ("Año", "Red", "Acierto (%)", "±", "Parámetros", "MACs (millones)", "Segundos", "Registros")
-WIDE = ("Segundos", "Registros")  # no caben en un teléfono
+HEADS = (
+    *("Año", "Red", "Acierto (%)", "±", "Parámetros", "MACs (millones)"),
+    *("Segundos", "Tasa", "Registros"),
+)
+WIDE = ("Segundos", "Tasa", "Registros")  # no caben en un teléfono
 
 # El dibujo, en unidades de su propio cuadro: cabe sin encogerse en un teléfono.
 WIDTH, ROW, LABELS, VALUES, TOP, BOTTOM = 400.0, 26.0, 150.0, 62.0, 6.0, 30.0
@@ -46,12 +49,12 @@ def table(src_uri: str) -> str:
 def _row(row: race.Standing, src_uri: str) -> str:
     card = CATALOG[row.name]
     score = 100 * row.top1
-    seeds = [run.recipe["seed"] for run in _runs() if run.recipe["name"] == row.name]
+    own = [run.recipe for run in _runs() if run.recipe["name"] == row.name]
     here = get_relative_url(".", src_uri.rsplit(".", 1)[0] + "/")
     logs = " ".join(
         f'<a href="{here}/resultados/carrera/{row.name}-{seed}.json"'
         f' aria-label="registro de {row.name}, semilla {seed}">{seed}</a>'
-        for seed in sorted(seeds)
+        for seed in sorted(recipe["seed"] for recipe in own)
     )
     label = f"{cards.link(card, src_uri)} <code>{escape(row.name)}</code>"
     return (
@@ -61,6 +64,7 @@ def _row(row: race.Standing, src_uri: str) -> str:
         f'<td data-valor="{row.parameters}">{thousands(row.parameters)}</td>'
         f'<td data-valor="{row.macs}">{networks.millions(row.macs)}</td>'
         f'<td class="amplia" data-valor="{row.seconds}">{thousands(round(row.seconds))}</td>'
+        f'<td class="amplia" data-valor="{own[0]["lr"]}">{own[0]["lr"]:g}</td>'
         f'<td class="amplia">{logs}</td></tr>'
     )
 

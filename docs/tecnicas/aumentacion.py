@@ -421,7 +421,7 @@ for recipe, name in {"flip": "reflejada", "crop": "movida", "erasing": "tapada"}
 
 # %% [markdown]
 # Ahí está. Reflejar las prendas tumba a todas las redes menos a las que entrenaron con reflejos. Moverlas dos
-# píxeles, lo mismo. **Una receta no da acierto: da exactamente la tolerancia que lleva dentro, y ninguna otra.**
+# píxeles, lo mismo. **Con estas pocas épocas, una receta no da acierto: da la tolerancia que lleva dentro.**
 # En Fashion-MNIST todas las prendas vienen centradas y todos los zapatos apuntan al mismo lado, así que la
 # validación «tal cual» no la premia. Tus fotos no vendrán así.
 #
@@ -643,7 +643,7 @@ assert max(wrong) < right - 0.05
 #
 # Normalizar es restar la media y dividir por la desviación, así que el negro deja de ser cero. Si entonces se mueve
 # la imagen, los ceros que entran por el borde son *grises*; y el color, que supone valores entre 0 y 1, hace
-# cualquier cosa. Las recetas por lotes miran el primer lote y se niegan:
+# cualquier cosa. Las recetas por lotes miran los valores (en una GPU, solo los del primer lote) y se niegan:
 
 # %%
 black, gray = normalize(torch.zeros(1, 1, 1, 1)).item(), normalize.mean[0]

@@ -272,14 +272,16 @@ from cnnhistory.training import Loader, _mean_loss, train_one_epoch  # noqa: F40
 # | `model.train()` | pone en modo de entrenamiento dropout y normalización por lotes | la red entrena sin dropout y sin actualizar sus estadísticas |
 # | `device = next(model.parameters()).device` | pregunta a la red dónde vive | hay que pasar el dispositivo a mano a todas partes |
 # | `images.to(device, memory_format=…)` | lleva el lote adonde está la red, con los canales juntos en memoria: la forma no cambia y muchas convoluciones van más rápido | error, si están en dispositivos distintos |
-# | `with mixed_precision(device)` | calcula en `bfloat16` donde conviene | más lento, nada más |
+# | `with mixed_precision(device)` | calcula en `bfloat16` o `float16` donde conviene | más lento, nada más |
 # | `outputs = model(images)` | **1. hacia adelante**; de paso, PyTorch guarda lo que necesitará para derivar | |
 # | `logits, *auxiliary = …` | separa la salida principal; casi todas las redes dan solo esa, y entonces `objective` es `loss` | |
 # | `F.cross_entropy(logits.float(), …)` | **2. pérdida**, en `float32`: aquí los decimales sí importan | la pérdida pierde cifras |
 # | `optimizer.zero_grad(…)` | borra los gradientes del lote anterior | [se acumulan](#sin-zero-grad) |
 # | `scaler.scale(objective).backward()` | **3. gradiente**: recorre las operaciones al revés y llena `grad` | los pesos no cambian |
+# | `scaler.unscale_(optimizer)` | devuelve los gradientes a su tamaño, para medirlos | se recortarían los agrandados |
 # | `clip_grad_norm_(…)` | si el gradiente es más largo que `clip_norm`, lo encoge hasta esa longitud | [un solo paso puede romper la red](#recorte) |
-# | `scaler.step(optimizer)` | **4. paso** | los pesos no cambian |
+# | `scaler.step(optimizer)` | **4. paso**; si un gradiente agrandado se desbordó, no lo da | los pesos no cambian |
+# | `scaler.update()` | si se desbordó, agranda menos la próxima vez | con `float16`, perdería todos los pasos |
 # | `schedule.step()` | ajusta la tasa para el lote siguiente | la tasa queda fija |
 # | `steps.append((loss.detach(), …))` | apunta la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#grafo) |
 # | `_mean_loss(steps)` | la media por imagen; aquí se leen por primera vez las pérdidas | |
@@ -289,7 +291,7 @@ from cnnhistory.training import Loader, _mean_loss, train_one_epoch  # noqa: F40
 # una lectura por lote, la GPU se queda ociosa en cada lote. Aquí las pérdidas se quedan en el dispositivo y
 # se leen todas al final: una espera por época. El precio es que, si una deja de ser un número, se sabe al
 # terminar la vuelta; a cambio se sabe en qué lote fue y con qué tasa. (`distributed.summed` suma lo de todos los
-# procesos cuando [son varios](../api/distributed.md#cnnhistory.distributed); aquí hay uno.)
+# procesos cuando [son varios](cluster.py); aquí hay uno.)
 #
 # Fíjate también en que `train_loss` promedia pérdidas de *redes distintas*: la del primer lote no es la misma
 # que la del último. Por eso al principio suele salir peor que la de validación, que se mide al terminar
@@ -381,7 +383,7 @@ assert share["convolution"] > max(0.3, share["pool"])
 assert share["sgd"] < 0.1
 
 # %% [markdown]
-# Las dos convoluciones son lo que más se lleva; el reagrupamiento, que no tiene ni un parámetro, más de lo que se
+# Las dos convoluciones son lo que más se lleva; el *pooling*, que no tiene ni un parámetro, más de lo que se
 # esperaría; el optimizador, casi nada. La cuenta hacia atrás de una convolución cuesta cerca del doble que hacia
 # adelante, porque son dos: el gradiente de sus pesos y el de su entrada. Cuando el entrenamiento sea lento, mide
 # antes de cambiar nada: acelerar el optimizador de esta red no serviría para nada.
@@ -474,7 +476,8 @@ assert 0.09 < fresh < 0.11
 # ## El plan de la tasa
 #
 # La tasa no es fija. Con `one_cycle` sube durante el primer 30 % de los pasos y baja después hasta casi cero. Subir
-# poco a poco protege a la red recién nacida, cuyos gradientes son enormes. Bajar deja que se asiente: con tasa
+# poco a poco protege a la red recién nacida: al principio el gradiente cambia mucho de un paso al siguiente, y un paso
+# largo puede dejarla donde ya no aprende. Bajar deja que se asiente: con tasa
 # grande, el ruido de los lotes la hace rebotar alrededor del mínimo. `warmup_cosine` hace lo mismo con una
 # subida más corta.
 
@@ -979,6 +982,9 @@ assert not losses[-1] < 1.5 * smooth.min()  # vuelve a subir, o ya no es un núm
 #   [`Batches`](../api/data.md#cnnhistory.data.Batches).
 # - El bucle en acción, con su historia: [LeNet-5](../arquitecturas/lenet-5.py).
 # - Que la red no vea dos veces la misma imagen: [aumentación](aumentacion.py).
+# - El mismo bucle en muchas máquinas: [De una GPU a un clúster](cluster.py).
+# - Qué tan rápido va, contra otro: [Rendimiento](../resultados/rendimiento.md).
+# - Todas las redes con la misma receta: [La carrera justa](../resultados/carrera-justa.py).
 #
 # ## Referencias
 #

@@ -210,7 +210,10 @@ assert split_batch > 5 * split_net
 # culpa la tienen las capas densas, que guardan casi todos los parámetros de AlexNet y hacen muy poco cálculo.
 # Dos años después, [Krizhevsky (2014)](../referencia/bibliografia.md#krizhevsky2014) combinó las dos: el lote
 # repartido en las convoluciones, y la red repartida en las densas. Después, GoogLeNet y ResNet se deshicieron de
-# las densas, y el paralelismo de datos se quedó solo. Es el que usan todas las recetas de aquí en adelante.
+# las densas, y en visión el paralelismo de datos se quedó solo. Es el que usan todas las recetas de aquí en adelante. Con los modelos de
+# lenguaje, que no caben en una GPU, volvió la otra idea: se reparten también los pesos, los gradientes y lo que recuerda el
+# optimizador ([ZeRO](https://deepspeed.readthedocs.io/en/stable/zero3.html) y, en PyTorch, FSDP). A las redes de este
+# sitio no les hace falta.
 #
 # ## Sumar entre todos { #suma }
 #
@@ -988,7 +991,8 @@ alexnet_rate = 1.2e6 * EPOCHS / (5.5 * 86_400)
 print(f"AlexNet, dos GTX 580, cinco días y medio: {alexnet_rate:.0f} imágenes por segundo")
 
 # %% [markdown]
-# La diferencia entre lo calculado y lo publicado es lo demás: evaluar, arrancar, guardar. Fíjate en las dos primeras
+# Entre lo calculado y lo publicado falta lo demás: evaluar, arrancar, guardar. Y no todo se explica: NVIDIA publica horas
+# redondeadas, y con ocho A100 falta más de un tercio. Fíjate en las dos primeras
 # líneas: ir de ocho a 256 GPU dividió el tiempo por 29 y apenas encareció la corrida. **Un clúster no abarata el
 # entrenamiento: lo acorta.** Lo que lo abarató fue el hardware,
 # con la precisión mixta; y, en la última línea, tener los datos a tiempo y usar imágenes más pequeñas.
@@ -1013,6 +1017,7 @@ print(f"AlexNet, dos GTX 580, cinco días y medio: {alexnet_rate:.0f} imágenes 
 # tasa. `nodo0` es una de ellas, cualquiera, a la que todas llegan por la red.
 #
 # ```bash
+# export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 # torchrun --nnodes 4 --nproc-per-node 8 --max-restarts 3 \
 #     --rdzv-id resnet50 --rdzv-backend c10d --rdzv-endpoint nodo0:29400 \
 #     -m -- cnnhistory.cli \
@@ -1031,7 +1036,9 @@ print(f"AlexNet, dos GTX 580, cinco días y medio: {alexnet_rate:.0f} imágenes 
 # Con gloo terminan con el mensaje que viste; con NCCL, el de las GPU, puede cerrarlos antes su vigilante (*watchdog*), con
 # un mensaje suyo. Con `--max-restarts`, `torchrun` vuelve a
 # [arrancarlos a todos](https://docs.pytorch.org/docs/stable/elastic/quickstart.html) cuando estén completos, y `--resume`
-# los devuelve al final de la última época. Se pierde, como mucho, una época a medias.
+# los devuelve al final de la última época. Se pierde, como mucho, una época a medias. La variable del principio hace falta
+# para eso: sin ella, los procesos nuevos usan el mismo punto de encuentro que los muertos, y
+# [pueden quedarse esperándolos](https://github.com/pytorch/pytorch/issues/135712).
 #
 # ## Errores comunes { #errores }
 #
