@@ -276,3 +276,36 @@ def test_processes_that_do_not_meet_and_gpus_that_do_not_exist_are_explained(mon
         distributed.session("cuda"),
     ):
         pass
+
+
+RESTARTED = """
+import os, sys
+sys.path.insert(0, {tests!r})
+import together
+from cnnhistory import cli, experiment
+experiment.SOURCES = {{"fashion": together.few}}
+if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    together.kill_at(2)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_torchrun_restarts_all_when_one_dies_and_resume_brings_them_back(tmp_path):
+    """Con la variable que da la página: sin ella, los nuevos pueden esperar a los muertos."""
+    script = tmp_path / "uno.py"
+    script.write_text(RESTARTED.format(tests=str(TOGETHER.parent)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "--max-restarts", "1", "--", str(script), *RECIPE]
+    log = tmp_path / "épocas.jsonl"
+    saving = ["--checkpoints", str(tmp_path / "puntos"), "--resume", "--log", str(log)]
+    ended = subprocess.run(
+        [*command, *saving],
+        env=os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "exitcode: -9" in ended.stderr
+    together(2, tmp_path / "seguido", *RECIPE, "--log", str(tmp_path / "seguido.jsonl"))
+    assert curve(log) == curve(tmp_path / "seguido.jsonl")

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import statistics
 
+import charts
 import fullsize
 import generated
 import performance
@@ -130,7 +131,7 @@ def test_the_performance_table_is_the_log():
         assert "con" in kinds
         for line, kind in zip(lines, kinds, strict=True):
             row = performance.log(kind)[key]
-            assert f"| {row['ratio']:.1f} |" in line
+            assert f"| {charts.number(row['ratio'])} |" in line
             assert row["ratio_min"] <= row["ratio"] <= row["ratio_max"]
 
 
@@ -292,8 +293,8 @@ def test_of_the_list_only_the_mini_arrives():
 
 
 def test_what_the_page_takes_from_performance():
-    """«con la nuestra, la red de d2l pasa de 71.9 a 82.1 %», más de la mitad de la ventaja."""
+    """«con la nuestra, la red de d2l gana más de diez puntos», más de la mitad de la ventaja."""
     row = performance.log("con")["lenet_28_top1"]
-    assert (round(100 * row["d2l"], 1), round(100 * row["cnnhistory"], 1)) == (71.9, 82.1)
+    assert row["cnnhistory"] - row["d2l"] > 0.1
     lenet = fullsize.ours("completas")["lenet5_modern"].top1
     assert row["cnnhistory"] - row["d2l"] > (lenet - row["d2l"]) / 2
