@@ -515,10 +515,9 @@ def _one_of(choices: Iterable[str]) -> Callable[[str], str]:
 
 def _device(text: str) -> str:
     try:
-        torch.zeros(
-            1, dtype=torch.float64, device=text
-        ).item()  # las sumas del bucle van en float64
-    except (RuntimeError, AssertionError, TypeError):  # TypeError: las GPU de Apple no lo tienen
+        # En float64, como las sumas del bucle: las GPU de Apple no lo tienen, y dan TypeError.
+        torch.zeros(1, dtype=torch.float64, device=text).item()
+    except (RuntimeError, AssertionError, TypeError):
         raise argparse.ArgumentTypeError(
             f"torch no puede usar aquí el dispositivo «{text}»; prueba con cpu"
         ) from None

@@ -1,5 +1,6 @@
 """La línea de comandos, por dentro y como proceso."""
 
+import argparse
 import json
 import os
 import re
@@ -341,3 +342,18 @@ def test_a_refused_run_keeps_the_log_of_the_other(tmp_path, capsys):
     log.write_text("otra\n")
     assert cli.main(["train", "softmax", "--dataset", "fahsion", "--log", str(log)]) == 1
     assert log.read_text() == "otra\n"
+
+
+def test_a_device_that_cannot_add_in_float64_is_refused(monkeypatch):
+    """Las GPU de Apple: mejor al leer los argumentos que al validar la primera época."""
+    real = torch.zeros
+
+    def zeros(*size, dtype=None, device=None):
+        if device == "mps" and dtype is torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return real(*size, dtype=dtype, device="cpu")
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    with pytest.raises(argparse.ArgumentTypeError, match="no puede usar aquí el dispositivo «mps»"):
+        cli._device("mps")
+    assert cli._device("cpu") == "cpu"
