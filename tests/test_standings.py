@@ -269,6 +269,7 @@ def test_every_full_network_but_one_beats_the_curve_of_d2l():
     for run in race.load(fullsize.RESULTS / "completas"):
         assert (run.recipe["subset"], run.recipe["augment"]) == ("full", None)
         assert run.recipe["clip_norm"] in (None, 1.0)
+        assert (run.recipe["batch_size"], run.recipe["weight_decay"]) == (128, 5e-4)
         assert run.recipe["epochs"] <= 10
         epochs[run.recipe["name"]] = run.recipe["epochs"]
     # «en cuatro épocas…, también…, en tres; y…, en una…, en cuatro»

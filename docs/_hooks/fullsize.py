@@ -35,16 +35,16 @@ def ours(folder: str) -> dict[str, race.Standing]:
 def against_d2l(src_uri: str) -> str:
     """Una fila por red de d2l: su acierto, el nuestro, o que no se ha corrido; y con qué corrió."""
     lines = [
-        "| Red | Resolución | d2l | `cnnhistory` | Corridas | Tasa | Minutos |",
-        "| --- | ---: | ---: | ---: | --- | ---: | ---: |",
+        "| Red | Resolución | d2l | La nuestra | Épocas | Semillas | Tasa | Minutos |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in theirs():
         own = ours("completas").get(row["red"])
         cells = (
-            f"[{row['capitulo']}]({row['fuente']})",
+            f"[{row['capitulo']}]({row['fuente']}), `{row['red']}`",
             f"{row['resolucion']}×{row['resolucion']}",
             charts.percent(100 * float(row["acierto"])),
-            *((_score(own), *_effort(row["red"], own)) if own else ("", "sin correr", "", "")),
+            *(_effort(own) if own else ("sin correr", *4 * [""])),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n\n" + _conditions()
@@ -54,13 +54,16 @@ def _conditions() -> str:
     """La receta que comparten, dónde corrieron y sus registros."""
     runs = race.load(RESULTS / "completas")
     recipe = runs[0].recipe
+    clipped = ", ".join(
+        f"`{name}`" for name in sorted({r.recipe["name"] for r in runs if r.recipe["clip_norm"]})
+    )
     machines = "; ".join(sorted({run.machine for run in runs}))
     dates = ", ".join(sorted({run.date for run in runs}))
     names = (f"{run.recipe['name']}-{run.recipe['seed']}" for run in runs)
     links = "; ".join(f"[{name}](completas/{name}.json)" for name in names)
     return (
         f"Receta: lotes de {recipe['batch_size']}, decaimiento {recipe['weight_decay']:g}, sin aumentar; "
-        "«recorte», con el gradiente recortado a norma 1. Minutos de entrenamiento de una corrida, en un "
+        f"con el gradiente recortado a norma 1: {clipped}. Minutos de entrenamiento de una corrida, en un "
         f"núcleo y con otros trabajos al lado. Máquinas: {escape(machines)}. Fechas: {dates}. "
         f"Registros: {links}."
     )
@@ -118,16 +121,12 @@ def long_runs(src_uri: str) -> str:
     )
 
 
-def _effort(name: str, row: race.Standing) -> tuple[str, str, str]:
-    """Qué corrió, con qué tasa, y los minutos de una corrida."""
-    recipe = next(
-        run.recipe for run in race.load(RESULTS / "completas") if run.recipe["name"] == name
-    )
-    seeds = "1 semilla" if row.runs == 1 else f"{row.runs} semillas"
-    epochs = recipe["epochs"]
-    rate = f"{recipe['lr']:g}" + (", recorte" if recipe["clip_norm"] else "")
-    effort = f"`{name}`, {seeds}, {epochs} {'época' if epochs == 1 else 'épocas'}"
-    return effort, rate, f"{row.seconds / 60:.0f}"
+def _effort(row: race.Standing) -> tuple[str, ...]:
+    """El acierto, las épocas, las semillas, la tasa y los minutos de una corrida."""
+    runs = race.load(RESULTS / "completas")
+    recipe = next(run.recipe for run in runs if run.recipe["name"] == row.name)
+    minutes = f"{row.seconds / 60:.0f}"
+    return _score(row), str(recipe["epochs"]), str(row.runs), f"{recipe['lr']:g}", minutes
 
 
 def _score(row: race.Standing, decimals: int = 1) -> str:

@@ -89,16 +89,16 @@ def _ratio(row: dict[str, float], decimals: int = 1) -> str:
 
 def _speeds(kind: str) -> str:
     lines = [
-        "| Qué | El otro | Imágenes/s | `cnnhistory`, imágenes/s | Razón | Entre |",
-        "| --- | --- | ---: | ---: | ---: | --- |",
+        "| Qué | Razón | Entre | El otro | Sus imágenes/s | Las nuestras |",
+        "| --- | ---: | --- | --- | ---: | ---: |",
     ]
     for key, (label, other) in MEASURES.items():
         row = log(kind).get(key)
         if row is None:  # `make bench` creció después de ese registro
             continue
         lines.append(
-            f"| {label} | {other} | {thousands(row[other])} | {thousands(row['cnnhistory'])} "
-            f"| {_ratio(row)} |"
+            f"| {label} | {_ratio(row)} | {other} | {thousands(row[other])} "
+            f"| {thousands(row['cnnhistory'])} |"
         )
     return "\n".join(lines)
 
@@ -110,5 +110,12 @@ def _conditions(kind: str) -> str:
     return (
         f"Medido el {escape(record['date'])} en {escape(record['machine'])}, en lotes de "
         f"{record['batch_size']}; medianas de {record['rounds']} vueltas alternadas. Versiones: "
-        f"{escape(versions)}. [El registro]({LOGS[kind]}) tiene todo."
+        f"{escape(versions)}. [El registro]({LOGS[kind]}) tiene todo." + _missing(record)
     )
+
+
+def _missing(record: dict[str, Any]) -> str:
+    """Si el registro es anterior a alguna fila, lo dice."""
+    if all(key in record for key in MEASURES):
+        return ""
+    return " Es anterior a las filas que aquí no están."
