@@ -35,16 +35,15 @@ def ours(folder: str) -> dict[str, race.Standing]:
 def against_d2l(src_uri: str) -> str:
     """Una fila por red de d2l: su acierto, el nuestro, o que no se ha corrido; y con qué corrió."""
     lines = [
-        "| Red | Resolución | d2l | La nuestra | Épocas | Semillas | Tasa | Minutos |",
+        "| Red | d2l | La nuestra | Épocas | Semillas | Lado | Tasa | Minutos |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in theirs():
         own = ours("completas").get(row["red"])
         cells = (
             f"[{row['capitulo']}]({row['fuente']}), `{row['red']}`",
-            f"{row['resolucion']}×{row['resolucion']}",
             charts.percent(100 * float(row["acierto"])),
-            *(_effort(own) if own else ("sin correr", *4 * [""])),
+            *(_effort(own, row["resolucion"]) if own else ("sin correr", *5 * [""])),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n\n" + _conditions()
@@ -121,12 +120,13 @@ def long_runs(src_uri: str) -> str:
     )
 
 
-def _effort(row: race.Standing) -> tuple[str, ...]:
-    """El acierto, las épocas, las semillas, la tasa y los minutos de una corrida."""
+def _effort(row: race.Standing, side: str) -> tuple[str, ...]:
+    """El acierto, las épocas, las semillas, el lado, la tasa y los minutos de una corrida."""
     runs = race.load(RESULTS / "completas")
     recipe = next(run.recipe for run in runs if run.recipe["name"] == row.name)
     minutes = f"{row.seconds / 60:.0f}"
-    return _score(row), str(recipe["epochs"]), str(row.runs), f"{recipe['lr']:g}", minutes
+    epochs, rate = str(recipe["epochs"]), f"{recipe['lr']:g}"
+    return _score(row), epochs, str(row.runs), side, rate, minutes
 
 
 def _score(row: race.Standing, decimals: int = 1) -> str:
