@@ -354,8 +354,13 @@ def run(
 
     Raises:
         ValueError: Si la receta no es posible, o la red y los datos no se llevan.
+        DataError: Si una foto no se puede leer; las de validar y probar se leen antes de empezar.
         TrainingError: Si el entrenamiento no puede seguir, guardarse o reanudarse.
     """
+    for part in (parts.validation, parts.test):
+        if isinstance(part, ImageFolderBatches):  # una dañada, mejor ahora que tras una época
+            for _ in part:
+                pass
     _make_repeatable(device)
     keep_memory()  # la CPU entrena redes grandes con mapas de cientos de megas
     torch.manual_seed(experiment.seed)

@@ -153,6 +153,15 @@ def test_a_tree_of_photos_trains_from_the_terminal_and_is_measured_again(photos,
     assert "ya se aumenta" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_damaged_photo_to_measure_with_is_said_before_training(photos, part):
+    damaged = photos / part / "rojo" / "7.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:-300])
+    described = Experiment("resnet20", str(photos), epochs=1, batch_size=8)
+    with pytest.raises(data.DataError, match=r"rojo/7\.jpg está truncada o dañada"):
+        run(described, on_batch=lambda _: pytest.fail("ya entrenaba"))
+
+
 def test_a_tree_of_one_class_is_refused(photos):
     for part in ("train", "val", "test"):
         shutil.rmtree(photos / part / "rojo")
