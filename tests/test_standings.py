@@ -140,7 +140,7 @@ def test_what_the_page_says_of_performance():
     assert fast["bf16"]
     assert not slow["bf16"]
     assert 1 < slow["resnet18_96"]["ratio"] < 1.5  # «gana poco»
-    assert 2.5 < fast["resnet18_96"]["ratio"] < 3.5  # «unas tres veces»
+    assert 2.5 < fast["resnet18_96"]["ratio"] < 3  # «casi tres veces»
     for log in (fast, slow):
         assert log["lenet_28"]["ratio"] > 2  # «gana mucho»
         assert log["compose_28"]["ratio"] > 10
@@ -156,7 +156,7 @@ def test_what_the_page_says_of_performance():
     lenet, resnet, alexnet = (fast[key] for key in performance.SETTINGS)
     assert lenet["ratio"] > 1.05  # «gana algo»
     assert 0.8 < resnet["ratio"] < 1.1  # «no gana nada»
-    assert alexnet["ratio"] > 1.5  # «casi tanto como las cuentas»
+    assert 1.8 < alexnet["ratio"] < 2.2  # «tanto como las cuentas»
     rows = generated.block("rendimiento-ajustes", "resultados/rendimiento.md").splitlines()[2:]
     assert len(rows) == len(performance.SETTINGS)
     scores = generated.block("rendimiento-acierto", "resultados/rendimiento.md").splitlines()[2:]
@@ -224,12 +224,17 @@ def test_each_recipe_is_the_one_that_the_page_tells():
 def test_what_the_page_says_of_recipes():
     pairs = {pair.name: pair for pair in recipes.pairs()}
     assert recipes.spread("paper") > 5 * recipes.spread("today")  # «varias veces más»
+    assert recipes.spread("vgg") > 3 * recipes.spread("today")  # «también varias veces más»
     for name in ("alexnet_mini", "zfnet_mini"):  # «no despiertan»
         assert abs(pairs[name].paper.top1 - 0.1) < 0.03
     alexnet, vgg = (dataclasses.asdict(eras.ERAS[f"{name}_mini"]) for name in ("alexnet", "vgg"))
     changed = {key for key in vgg if alexnet[key] != vgg[key]}
     assert changed == {"initialization", "source"}  # «solo se distinguen en los pesos»
-    assert pairs["alexnet_mini"].vgg.top1 > 2 / 3
+    born = pairs["alexnet_mini"]
+    assert born.vgg.top1 > 2 / 3
+    assert (
+        born.vgg.top1 - born.paper.top1 > born.today.top1 - born.vgg.top1
+    )  # «más que todo lo demás»
     lenet = [run.test.top1 for run in recipes.runs()["articulo"] if run.recipe["name"] == "lenet5"]
     assert [round(100 * score) for score in (min(lenet), max(lenet))] == [16, 53]
     residual = {"resnet_mini", "resnext_mini", "densenet_mini", "senet_mini"}
@@ -279,7 +284,6 @@ def test_every_full_network_but_one_beats_the_curve_of_d2l():
     ):
         assert epochs[name] == told
     text = generated.block("tabla-completas", "resultados/carrera-justa.py")
-    assert "sin correr" not in text
     assert len(re.findall(r"\(completas/[\w-]+\.json\)", text)) == len(
         race.load(fullsize.RESULTS / "completas")
     )

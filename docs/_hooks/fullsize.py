@@ -33,17 +33,17 @@ def ours(folder: str) -> dict[str, race.Standing]:
 
 
 def against_d2l(src_uri: str) -> str:
-    """Una fila por red de d2l: su acierto, el nuestro, o que no se ha corrido; y con qué corrió."""
+    """Una fila por red de d2l: su acierto, el nuestro y con qué corrió."""
     lines = [
         "| Red | d2l | La nuestra | Épocas | Semillas | Lado | Tasa | Minutos |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in theirs():
-        own = ours("completas").get(row["red"])
+        own = ours("completas")[row["red"]]
         cells = (
             f"[{row['capitulo']}]({row['fuente']}), `{row['red']}`",
             charts.percent(100 * float(row["acierto"])),
-            *(_effort(own, row["resolucion"]) if own else ("sin correr", *5 * [""])),
+            *_effort(own, row["resolucion"]),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n\n" + _conditions()

@@ -113,8 +113,9 @@ assert all(run.history[1].val_top1 > run.history[0].val_top1 for run in runs)
 # <!-- generado: resumen-recetas -->
 #
 # - **Con recetas distintas, la carrera mide recetas.** Con la de su artículo, las redes se separan varias veces más que con
-#   la de hoy. Casi toda esa distancia no es de arquitectura.
-# - **Nacer bien vale más que casi todo lo demás.** La receta de AlexNet y la de VGG solo se distinguen en los pesos con que nace
+#   la de hoy. Y con una sola receta, cuánto las separa la arquitectura depende de cuál: con la de VGG, también varias veces
+#   más que con la de hoy.
+# - **Nacer bien puede valer más que todo lo demás.** La receta de AlexNet y la de VGG solo se distinguen en los pesos con que nace
 #   la red. Con la suya, la mini de AlexNet no sale del azar; con la de VGG acierta más de dos tercios.
 # - **Las recetas viejas suponían paciencia.** Con la suya, AlexNet y ZFNet nacen casi apagadas, y en
 #   cinco épocas de 9000 imágenes no despiertan. Sus autores daban decenas de vueltas a más de un millón. No es que
@@ -182,7 +183,7 @@ assert all(run.history[1].val_top1 > run.history[0].val_top1 for run in runs)
 # <!-- generado: tabla-lista -->
 #
 # Solo la mini llega, y con ochenta épocas. Las completas corrieron de una a cuatro, sin aumentar, que es lo que cabe en una
-# hora de un solo núcleo. Faltan, pues, las de muchas épocas, que piden una GPU, o mucha paciencia. Quien la tenga puede
+# hora, poco más o menos, de un solo núcleo. Faltan, pues, las de muchas épocas, que piden una GPU, o mucha paciencia. Quien la tenga puede
 # llenar la tabla:
 #
 # ```console
