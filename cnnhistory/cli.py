@@ -147,13 +147,17 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
         unit_scale=True,
         disable=None if speaks else True,  # sin terminal no hay barra: solo las líneas
         dynamic_ncols=True,
+        mininterval=1,  # cada vez que se dibuja, se lee una pérdida y se espera a la GPU
     ) as progress:
+
+        def advance(loss: torch.Tensor, images: int) -> None:
+            if progress.update(images * distributed.shard()[1]):
+                progress.set_postfix_str(f"pérdida {loss.item():.4f}")
 
         def report(epoch: training.Epoch) -> None:
             done = epoch.number * parts.images
             if progress.n < done:  # recuperada al reanudar: no cuenta para la velocidad
                 progress.initial = progress.n = progress.last_print_n = done
-            progress.set_postfix_str(f"pérdida {epoch.train_loss:.4f}")
             if speaks:
                 progress.write(_line(epoch, described.epochs), file=sys.stdout)
             for write in reports:
@@ -165,7 +169,7 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
             device,
             checkpoints=keeper,
             on_epoch=report,
-            on_batch=progress.update,
+            on_batch=advance,
         )
     if speaks and result.test:
         print(f"prueba: {_scores(result.test)}")

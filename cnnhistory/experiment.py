@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from cnnhistory import augmentation, data, distributed, eras, models, training
@@ -337,7 +337,7 @@ def run(
     *,
     checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[training.Epoch], None] | None = None,
-    on_batch: Callable[[int], object] | None = None,
+    on_batch: Callable[[Tensor, int], None] | None = None,
 ) -> Result:
     """Hace un entrenamiento entero.
 
@@ -347,7 +347,7 @@ def run(
         device: Dispositivo; con varios procesos, el que da `cnnhistory.distributed.session`.
         checkpoints: Dónde guardar y desde dónde seguir.
         on_epoch: Se llama con cada época terminada, como en `cnnhistory.training.train`.
-        on_batch: Se llama tras cada lote de entrenamiento, con las imágenes que llevaba.
+        on_batch: Se llama tras cada lote, como en `cnnhistory.training.train_one_epoch`.
 
     Returns:
         La red, la historia y lo medido en prueba.
@@ -377,7 +377,7 @@ def run(
     with checkpoints.held() if checkpoints else nullcontext():
         history = training.train(
             distributed.replicated(model),
-            _Watched(parts.train, on_batch) if on_batch else parts.train,
+            parts.train,
             parts.validation,
             epochs=experiment.epochs,
             lr=experiment.lr or models.find(experiment.name).lr,
@@ -388,29 +388,11 @@ def run(
             schedule=SCHEDULES[experiment.schedule],
             checkpoints=checkpoints,
             on_epoch=on_epoch,
+            on_batch=on_batch,
         )
     # A un proceso puede no tocarle ninguna imagen de prueba, y aun así suma con los demás.
     test = None if parts.test is None else training.evaluate(model, parts.test)
     return Result(model, history, test)
-
-
-class _Watched:
-    """Los mismos lotes, que avisan de las imágenes que ya pasaron."""
-
-    def __init__(self, batches: training.Loader, on_batch: Callable[[int], object]) -> None:
-        self.batches = batches
-        self.on_batch = on_batch
-
-    def __getattr__(self, name: str):
-        return getattr(self.batches, name)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self):
-        for images, labels in self.batches:
-            yield images, labels
-            self.on_batch(len(labels) * distributed.shard()[1])
 
 
 def _sampled_normalization(batches: ImageFolderBatches, count: int) -> v2.Normalize:

@@ -192,6 +192,7 @@ def train(
     schedule: Callable[[Optimizer, int], LRScheduler] = one_cycle,
     checkpoints: "Checkpoints | None" = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_batch: Callable[[Tensor, int], None] | None = None,
 ) -> list[Epoch]:
     """Entrena y valida, época por época.
 
@@ -212,6 +213,7 @@ def train(
         checkpoints: Dónde guardar el estado al final de cada época y, si se pide, desde dónde
             seguir.
         on_epoch: Se llama con cada época terminada, también con las recuperadas al reanudar.
+        on_batch: Como en `train_one_epoch`.
 
     Returns:
         Una `Epoch` por época.
@@ -237,7 +239,7 @@ def train(
         with explaining(number, model, train_batches, checkpoints):
             start = time.perf_counter()
             loss, images = train_one_epoch(
-                model, train_batches, rule, plan, label_smoothing, clip_norm
+                model, train_batches, rule, plan, label_smoothing, clip_norm, on_batch
             )
             seconds = time.perf_counter() - start
             distributed.share_buffers(model)
@@ -260,6 +262,7 @@ def train_one_epoch(
     schedule: LRScheduler | None = None,
     label_smoothing: float = 0.0,
     clip_norm: float | None = None,
+    on_batch: Callable[[Tensor, int], None] | None = None,
 ) -> tuple[float, int]:
     """Una vuelta a los datos, un paso del optimizador por lote.
 
@@ -273,6 +276,8 @@ def train_one_epoch(
         schedule: Si se da, avanza un paso por lote.
         label_smoothing: Suavizado de etiquetas, entre 0 y 1.
         clip_norm: Norma máxima del gradiente; ``None`` no lo recorta.
+        on_batch: Se llama tras cada lote con su pérdida media, todavía en el dispositivo, y sus
+            imágenes. Leer esa pérdida obliga a esperar a la GPU: no conviene en todos los lotes.
 
     Returns:
         El par ``(pérdida media, imágenes vistas)``, sumando las de todos los procesos.
@@ -306,6 +311,8 @@ def train_one_epoch(
         steps.append((loss.detach(), len(labels), optimizer.param_groups[0]["lr"]))
         if schedule:
             schedule.step()
+        if on_batch:
+            on_batch(loss.detach(), len(labels))
     return _mean_loss(steps)
 
 

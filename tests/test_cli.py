@@ -305,14 +305,31 @@ def test_a_terminal_gets_a_bar_with_speed_loss_and_remaining_time(few, monkeypat
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(cli.tqdm, "__init__", _always_drawing(cli.tqdm.__init__, terminal))
-    assert cli.main(["train", "lenet5_modern", "--epochs", "2"]) == 0
-    assert re.search(r"100%.*542/542 \[\d+:\d+<\d+:\d+, .*imágenes/s, pérdida \d", terminal.text)
+    arguments = ["train", "lenet5_modern", "--epochs", "2", "--batch-size", "100"]
+    assert cli.main(arguments) == 0
+    drawn = terminal.text.split("\r")
+    assert re.search(r"542/542 \[\d+:\d+<\d+:\d+, .*imágenes/s, pérdida \d", drawn[-1])
+    shown = {
+        images: re.findall(
+            rf" {images}/542 .*pérdida (\d\.\d{{4}})", terminal.text.replace("\r", "\n")
+        )
+        for images in (100, 200, 271)
+    }  # desde el primer lote, y la de cada uno
+    assert len({losses[-1] for losses in shown.values()}) == 3
     assert "época 2/2" in capsys.readouterr().out
+
+
+def test_a_loss_is_read_only_when_the_bar_is_drawn(few, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(cli.tqdm, "update", lambda bar, images: None)  # nunca toca dibujar
+    assert cli.main(["train", "lenet5_modern", "--epochs", "1"]) == 0
+    assert "pérdida" not in terminal.text
 
 
 def _always_drawing(real, terminal):
     def init(self, **settings):
-        real(self, **settings, file=terminal, mininterval=0)
+        real(self, **settings | {"file": terminal, "mininterval": 0, "miniters": 1})
 
     return init
 

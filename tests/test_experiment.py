@@ -61,8 +61,10 @@ def test_the_recipe_is_json_and_has_the_rate_of_the_card():
 def test_a_run_is_the_loop_with_that_recipe(few):
     counted = []
     described = Experiment("lenet5_modern", seed=3, epochs=2, batch_size=50, lr=0.1)
-    result = run(described, on_batch=counted.append)
-    assert counted == [50, 50, 50, 29] * 2  # la revisión previa no cuenta
+    result = run(described, on_batch=lambda loss, images: counted.append((loss.item(), images)))
+    assert [images for _, images in counted] == [50, 50, 50, 29] * 2  # la revisión previa no cuenta
+    first = sum(loss * images for loss, images in counted[:4]) / 179
+    assert first == pytest.approx(result.history[0].train_loss)
 
     train, test = experiment.SOURCES["fashion"]("mini")
     train, validation = data.split(train, 0.1, seed=3)
@@ -159,7 +161,7 @@ def test_a_damaged_photo_to_measure_with_is_said_before_training(photos, part):
     damaged.write_bytes(damaged.read_bytes()[:-300])
     described = Experiment("resnet20", str(photos), epochs=1, batch_size=8)
     with pytest.raises(data.DataError, match=r"rojo/7\.jpg está truncada o dañada"):
-        run(described, on_batch=lambda _: pytest.fail("ya entrenaba"))
+        run(described, on_batch=lambda *_: pytest.fail("ya entrenaba"))
 
 
 def test_a_tree_of_one_class_is_refused(photos):
@@ -199,7 +201,10 @@ def test_a_tree_without_test_is_only_validated(photos, capsys):
 def test_a_last_batch_of_one_image_is_skipped(few):
     """180 imágenes en lotes de 179: con una sola, la normalización de la densa no puede."""
     counted = []
-    run(Experiment("lenet5_bn", epochs=1, batch_size=179), on_batch=counted.append)
+    run(
+        Experiment("lenet5_bn", epochs=1, batch_size=179),
+        on_batch=lambda _, images: counted.append(images),
+    )
     assert counted == [179]
 
 

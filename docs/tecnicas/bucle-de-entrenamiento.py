@@ -283,6 +283,7 @@ from cnnhistory.training import Loader, _mean_loss, train_one_epoch  # noqa: F40
 # | `scaler.step(optimizer)` | **4. paso**; si un gradiente agrandado se desbordó, no lo da | los pesos no cambian |
 # | `scaler.update()` | si se desbordó, agranda menos la próxima vez | con `float16`, perdería todos los pasos |
 # | `schedule.step()` | ajusta la tasa para el lote siguiente | la tasa queda fija |
+# | `on_batch(loss.detach(), …)` | avisa del lote a quien pregunte, como la barra de `cnnhistory train` | nada cambia en la red |
 # | `steps.append((loss.detach(), …))` | apunta la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#grafo) |
 # | `_mean_loss(steps)` | la media por imagen; aquí se leen por primera vez las pérdidas | |
 #
@@ -290,7 +291,8 @@ from cnnhistory.training import Loader, _mean_loss, train_one_epoch  # noqa: F40
 # las siguientes. `.tolist()` pide números, y para darlos hay que **esperar** a que termine todo lo anterior. Con
 # una lectura por lote, la GPU se queda ociosa en cada lote. Aquí las pérdidas se quedan en el dispositivo y
 # se leen todas al final: una espera por época. El precio es que, si una deja de ser un número, se sabe al
-# terminar la vuelta; a cambio se sabe en qué lote fue y con qué tasa. (`distributed.summed` suma lo de todos los
+# terminar la vuelta; a cambio se sabe en qué lote fue y con qué tasa. La barra de la terminal lee una
+# por segundo, como mucho. (`distributed.summed` suma lo de todos los
 # procesos cuando [son varios](cluster.py); aquí hay uno.)
 #
 # Fíjate también en que `train_loss` promedia pérdidas de *redes distintas*: la del primer lote no es la misma
