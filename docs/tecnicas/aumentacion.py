@@ -188,8 +188,9 @@ assert torch.equal(BatchFlip(p=1.0)(boot), boot.flip(3))
 # Fíjate en la forma de `flipped`: `(N, 1, 1, 1)`. Son $N$ monedas, una por imagen, y `where` elige para cada una
 # entre su reflejo y ella misma. Se calculan los dos y se tira uno: cuesta menos que preguntar.
 #
-# Mover es más interesante. Cada imagen tiene su propio corrimiento, así que no sirve un corte como `[2:30]`. Se
-# construye la lista de filas y la de columnas que le tocan a cada una, y `gather` las recoge.
+# Mover es más interesante. Cada imagen tiene su propio corrimiento, así que no sirve un corte como `[2:30]`. En la
+# imagen rodeada de ceros, de 32×32, caben 25 ventanas de 28×28. `unfold` las da todas y no copia ninguna: es la
+# misma memoria, vista de 25 maneras. A cada imagen le toca una, y solo esa se copia.
 
 # %% tags=["fuente"]
 from cnnhistory.augmentation import BatchCrop
@@ -197,6 +198,9 @@ from cnnhistory.augmentation import BatchCrop
 # %%
 assert torch.equal(BatchCrop(padding=0)(boot), boot)
 assert BatchCrop(padding=2)(boot).shape == boot.shape
+windows = torch.nn.functional.pad(boot, [2] * 4).unfold(2, 28, 1).unfold(3, 28, 1)
+print("ventanas", tuple(windows.shape), "en", windows.untyped_storage().nbytes(), "bytes")
+assert windows.untyped_storage().nbytes() == 4 * 32 * 32
 
 # %% [markdown]
 # Y borrar. `_boxes` sortea el área y la razón entre los lados de diez rectángulos por imagen y se queda con el
