@@ -6,8 +6,8 @@ la da sobre el lote entero, ya en su dispositivo y con un sorteo distinto para c
 mismas distribuciones, sin procesos auxiliares y mucho más rápido con imágenes chicas.
 
 Todo el azar sale de los generadores globales de torch, casi siempre del que hay en el dispositivo
-de las imágenes: `torch.manual_seed` lo repite. MixUp y CutMix, que también mezclan las etiquetas, ya vienen por
-lotes en torchvision: `mixing` las da.
+de las imágenes: `torch.manual_seed` lo repite. MixUp y CutMix, que también mezclan las etiquetas,
+ya vienen por lotes en torchvision: `mixing` las da.
 """
 
 import difflib

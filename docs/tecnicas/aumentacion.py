@@ -198,7 +198,7 @@ from cnnhistory.augmentation import BatchCrop
 # %%
 assert torch.equal(BatchCrop(padding=0)(boot), boot)
 assert BatchCrop(padding=2)(boot).shape == boot.shape
-windows = torch.nn.functional.pad(boot, [2] * 4).unfold(2, 28, 1).unfold(3, 28, 1)
+windows = F.pad(boot, [2] * 4).unfold(2, 28, 1).unfold(3, 28, 1)
 print("ventanas", tuple(windows.shape), "en", windows.untyped_storage().nbytes(), "bytes")
 assert windows.untyped_storage().nbytes() == 4 * 32 * 32
 
