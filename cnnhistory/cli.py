@@ -1,4 +1,4 @@
-"""La línea de comandos: `cnnhistory list`, `show`, `train`, `evaluate` y `race`."""
+"""La línea de comandos: `cnnhistory list`, `show`, `train`, `evaluate`, `race` y `export`."""
 
 import argparse
 import dataclasses
@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import nn
 from tqdm import tqdm
 
 import cnnhistory
@@ -27,6 +28,7 @@ from cnnhistory import (
     distributed,
     eras,
     experiment,
+    export,
     inspection,
     logs,
     models,
@@ -190,14 +192,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         workers=options.workers,
     )
     parts = described.parts(options.device)
-    model = models.create(options.name, num_classes=parts.num_classes, in_channels=parts.channels)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError:
-        raise ValueError(
-            f"los pesos de {options.weights} no son de {options.name} con {parts.num_classes} "
-            f"clases y {parts.channels} canales: revisa la red y los datos"
-        ) from None
+    model = _restored(options.name, parts, weights, options.weights)
     model = model.to(options.device).to(memory_format=torch.channels_last)
     # La de un árbol está en su carpeta; la de los demás se aparta con la semilla del entrenamiento.
     same = all(trained.get(key) == getattr(described, key) for key in ("dataset", "subset"))
@@ -207,6 +202,21 @@ def _evaluate(options: argparse.Namespace) -> None:
         print("validación: no se mide; estos pesos no dicen si la vieron al entrenar")
     if parts.test is not None:
         print(f"prueba: {_scores(training.evaluate(model, parts.test))}")
+
+
+def _restored(
+    name: str, parts: experiment.Parts, weights: dict[str, torch.Tensor], path: Path
+) -> nn.Module:
+    """La red para esos datos, con los pesos de un archivo."""
+    model = models.create(name, num_classes=parts.num_classes, in_channels=parts.channels)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"los pesos de {path} no son de {name} con {parts.num_classes} clases y "
+            f"{parts.channels} canales: revisa la red y los datos"
+        ) from None
+    return model
 
 
 def _weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -219,6 +229,32 @@ def _weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise ValueError(f"no existe {path}: revisa la ruta de los pesos") from None
     except SafetensorError:
         raise ValueError(f"{path} está dañado o no es un archivo safetensors") from None
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Escribe en ONNX la red de unos pesos, con la normalización de los datos que vio."""
+    weights, trained = _weights(options.weights)
+    if not {"name", "dataset", "subset", "seed", "side"} <= trained.keys():
+        raise ValueError(
+            f"{options.weights} no dice qué red es ni con qué datos se entrenó: usa el "
+            "last.safetensors que deja cnnhistory train --checkpoints"
+        )
+    described = experiment.Experiment(
+        trained["name"],
+        trained["dataset"],
+        trained["subset"],
+        seed=trained["seed"],
+        side=trained["side"],
+    )
+    _check_writable(options.file.parent)
+    parts = described.parts("cpu")
+    model = nn.Sequential(
+        parts.normalize, _restored(described.name, parts, weights, options.weights)
+    )
+    shape = (parts.channels, *described.card().input_shape[1:])
+    export.to_onnx(model, options.file, shape, parts.classes)
+    size = "×".join(map(str, shape))
+    print(f"{options.file}: imágenes, N×{size} en [0, 1] → logits, N×{parts.num_classes}")
 
 
 def _race(options: argparse.Namespace) -> None:
@@ -385,6 +421,14 @@ def _parser() -> argparse.ArgumentParser:
     text = "todas, con la receta del artículo de esa red"
     recipes.add_argument("--recipe-of", metavar="RED", type=_one_of(eras.ERAS), help=text)
     racing.set_defaults(run=_race)
+
+    exporting = commands.add_parser("export", help="escribe en ONNX una red entrenada")
+    text = "los pesos, el last.safetensors que deja train"
+    exporting.add_argument("weights", metavar="PESOS", type=Path, help=text)
+    exporting.add_argument(
+        "file", metavar="ARCHIVO", type=Path, help="el archivo .onnx que escribe"
+    )
+    exporting.set_defaults(run=_export)
     return parser
 
 
@@ -454,7 +498,10 @@ _ERRORS = (
     (r"not allowed with argument (.*)", r"no se lleva con \1"),
     (r"expected one argument", "falta su valor"),
     (r"ignored explicit argument (.*)", r"no lleva valor, y llegó \1"),
-    (r"invalid choice: '(.*?)'.*", "no existe «\\1»; hay list, show, train, evaluate y race"),
+    (
+        r"invalid choice: '(.*?)'.*",
+        "no existe «\\1»; hay list, show, train, evaluate, race y export",
+    ),
 )
 
 

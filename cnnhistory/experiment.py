@@ -206,7 +206,8 @@ class Experiment:
     ) -> "Parts":
         train, test = whole
         train, validation = data.split(train, fraction=0.1, seed=self.seed)
-        steps: list[nn.Module] = [data.normalization(train)]
+        normalize = data.normalization(train)
+        steps: list[nn.Module] = [normalize]
         if card.input_shape[1:] != tuple(train.images.shape[2:]):
             steps.insert(0, v2.Resize(card.input_shape[1:], antialias=True))
         augmented = [augmentation.batched(self.augment), *steps] if self.augment else steps
@@ -230,6 +231,7 @@ class Experiment:
             len(train),
             channels,
             train.classes,
+            normalize,
         )
 
     def _from_disk(self, root: Path, card: models.Card, device: str) -> "Parts":
@@ -264,6 +266,7 @@ class Experiment:
             train.plan.count,
             3,
             train.classes,
+            normalize,
             photos,
         )
 
@@ -284,6 +287,7 @@ class Parts:
         images: Imágenes de entrenamiento.
         channels: Canales de cada imagen.
         classes: Nombres de las clases.
+        normalize: La estandarización que ya llevan los lotes.
         photos: La huella de las fotos de entrenamiento, si salen de un árbol.
     """
 
@@ -293,6 +297,7 @@ class Parts:
     images: int
     channels: int
     classes: tuple[str, ...]
+    normalize: v2.Normalize
     photos: str | None = None
 
     @property
@@ -399,8 +404,9 @@ def _sampled_normalization(batches: ImageFolderBatches, count: int) -> v2.Normal
     """La estandarización de unas ``count`` imágenes al azar: leerlas todas costaría una época."""
     enough = itertools.islice(batches, math.ceil(count / batches.plan.batch_size))
     pixels, labels = map(torch.cat, zip(*enough, strict=True))
-    sample = (pixels * 255).round().to(torch.uint8)
-    return data.normalization(data.Dataset(sample.cpu(), labels.cpu(), batches.classes))
+    # Justo esas, y no las del último lote entero: la estandarización no depende del lote.
+    sample = (pixels[:count] * 255).round().to(torch.uint8)
+    return data.normalization(data.Dataset(sample.cpu(), labels[:count].cpu(), batches.classes))
 
 
 def keep_memory() -> None:

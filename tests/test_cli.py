@@ -104,7 +104,7 @@ def test_an_unknown_network_suggests_and_fails(command, capsys, few):
 
 MISTAKES = {
     "": "cnnhistory: falta ORDEN",
-    "foo": "ORDEN: no existe «foo»; hay list, show, train, evaluate y race",
+    "foo": "ORDEN: no existe «foo»; hay list, show, train, evaluate, race y export",
     "show": "cnnhistory show: falta RED",
     "list sobra": "no conozco el argumento sobra",
     "show lenet5 --verbose": "no conozco el argumento --verbose",

@@ -16,6 +16,7 @@ from torch import nn
 
 from cnnhistory import augmentation, cli, data, distributed, experiment, models, training
 from cnnhistory.experiment import Experiment
+from cnnhistory.imagefolder import ImageFolderBatches
 
 torch.set_num_threads(1)
 
@@ -162,6 +163,16 @@ def test_a_damaged_photo_to_measure_with_is_said_before_training(photos, part):
     described = Experiment("resnet20", str(photos), epochs=1, batch_size=8)
     with pytest.raises(data.DataError, match=r"rojo/7\.jpg está truncada o dañada"):
         run(described, on_batch=lambda *_: pytest.fail("ya entrenaba"))
+
+
+def test_the_normalization_of_a_tree_does_not_depend_on_the_batch(photos):
+    """Al medir o exportar con otro lote, la red debe ver lo mismo que vio al entrenar."""
+    seen = []
+    for batch_size in (4, 7):
+        batches = ImageFolderBatches(photos / "train", batch_size, side=16, train=True)
+        normalize = experiment._sampled_normalization(batches, 10)
+        seen.append((normalize.mean, normalize.std))
+    assert seen[0] == seen[1]
 
 
 def test_a_tree_of_one_class_is_refused(photos):

@@ -1,13 +1,19 @@
-"""Las redes, fuera de Python: el grafo de `torch.export`, ONNX y el compilador."""
+"""Las redes, fuera de Python: el grafo de `torch.export`, ONNX, el compilador y `to_onnx`."""
 
 import io
+import re
+import sys
 
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torchvision.transforms import v2
 
-from cnnhistory import models
+from cnnhistory import cli, data, experiment, models
+from cnnhistory.export import to_onnx
 
 torch.set_num_threads(1)
 
@@ -65,3 +71,84 @@ def test_the_network_compiles_in_one_piece(name):
     compiled = torch.compile(model, fullgraph=True, backend=backend)
     with torch.inference_mode():
         torch.testing.assert_close(compiled(images), model(images))
+
+
+# --- to_onnx --------------------------------------------------------------------------------------
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(v2.Normalize([0.3], [0.2]), models.create("lenet5_bn"))
+
+
+def test_the_file_is_the_network_with_its_normalization_and_its_classes(small, tmp_path):
+    first = next(small.parameters()).requires_grad_(False)
+    to_onnx(small, tmp_path / "red.onnx", (1, 28, 28), ("camiseta", "botín"))
+    assert small.training
+    assert not first.requires_grad
+    session = onnxruntime.InferenceSession(tmp_path / "red.onnx")
+    assert session.get_modelmeta().custom_metadata_map["classes"] == "camiseta\nbotín"
+    for count in (1, 5):
+        images = torch.rand(count, 1, 28, 28)
+        (logits,) = session.run(["logits"], {"images": images.numpy()})
+        torch.testing.assert_close(torch.from_numpy(logits), small.eval()(images))
+    assert [path.name for path in tmp_path.iterdir()] == ["red.onnx"]
+
+
+def test_images_that_are_not_for_the_network_are_said_by_it(small, tmp_path):
+    with pytest.raises(ValueError, match=r"lenet5_bn recibe imágenes \(N, 1, H, W\)"):
+        to_onnx(small, tmp_path / "red.onnx", (3, 28, 28))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript"])
+def test_without_its_packages_it_says_which_to_install(small, tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match="pip install onnx onnxscript"):
+        to_onnx(small, tmp_path / "red.onnx", (1, 28, 28))
+
+
+def test_a_failed_export_keeps_the_file_that_was_there(small, tmp_path, monkeypatch):
+    path = tmp_path / "red.onnx"
+    path.write_text("la de antes")
+
+    def full(_program, destination):
+        destination.write_text("media")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch.onnx.ONNXProgram, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        to_onnx(small, path, (1, 28, 28))
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [
+        ("red.onnx", "la de antes")
+    ]
+
+
+def test_what_was_trained_in_the_terminal_runs_outside(tmp_path, monkeypatch, capsys):
+    """De los pesos solos salen la red, el lado, la normalización y las clases."""
+    train, test = (part[:200] for part in data.fashion_mnist())
+    monkeypatch.setattr(experiment, "SOURCES", {"fashion": lambda _subset: (train, test)})
+    arguments = ["train", "resnet_mini", "--epochs", "1", "--seed", "5", "--side", "20"]
+    assert cli.main([*arguments, "--checkpoints", str(tmp_path / "pesos")]) == 0
+    top1 = re.search(r"prueba: top-1 ([\d.]+)%", capsys.readouterr().out)[1]
+    weights, file = tmp_path / "pesos/last.safetensors", tmp_path / "afuera/red.onnx"
+    assert cli.main(["export", str(weights), str(file)]) == 0
+    assert capsys.readouterr().out == f"{file}: imágenes, N×1×20×20 en [0, 1] → logits, N×10\n"
+    session = onnxruntime.InferenceSession(file)
+    assert tuple(session.get_modelmeta().custom_metadata_map["classes"].split("\n")) == test.classes
+    pixels = v2.functional.resize(test.images.float() / 255, [20, 20], antialias=True)
+    (logits,) = session.run(None, {"images": pixels.numpy()})
+    hits = (torch.from_numpy(logits).argmax(1) == test.labels).float().mean().item()
+    assert 100 * hits == pytest.approx(float(top1), abs=0.6)  # 200 imágenes: una puede empatar
+
+
+def test_weights_that_do_not_say_their_data_are_refused(tmp_path, capsys):
+    loose = tmp_path / "sueltos.safetensors"
+    save_file(models.create("softmax").state_dict(), loose)
+    assert cli.main(["export", str(loose), str(tmp_path / "red.onnx")]) == 1
+    assert "no dice qué red es ni con qué datos se entrenó" in capsys.readouterr().err
+    assert cli.main(["export", str(tmp_path / "no"), str(tmp_path / "red.onnx")]) == 1
+    assert "no existe" in capsys.readouterr().err

@@ -987,6 +987,8 @@ assert not losses[-1] < 1.5 * smooth.min()  # vuelve a subir, o ya no es un núm
 # - El mismo bucle en muchas máquinas: [De una GPU a un clúster](cluster.py).
 # - Qué tan rápido va, contra otro: [Rendimiento](../resultados/rendimiento.md).
 # - Todas las redes con la misma receta: [La carrera justa](../resultados/carrera-justa.py).
+# - La red ya entrenada, en un navegador o en C++: `cnnhistory export` la escribe en ONNX con su normalización dentro;
+#   en un cuaderno, [`to_onnx`](../api/export.md#cnnhistory.export.to_onnx).
 #
 # ## Referencias
 #
