@@ -413,10 +413,10 @@ def keep_memory() -> None:
     """Pide a glibc que guarde la memoria que el bucle suelta y vuelve a pedir en cada lote.
 
     Por omisión, glibc devuelve al sistema cada tensor de más de 32 MB, y el sistema entrega el
-    siguiente página por página y lleno de ceros. Con mapas grandes, como los de AlexNet, en
-    eso se va más de un tercio del tiempo. El precio es que el proceso conserva el máximo que llegó a usar. Vale para todo el
-    proceso y no se deshace; donde no hay glibc, no hace nada. `run` la llama; en un cuaderno,
-    llámala antes de entrenar.
+    siguiente página por página y lleno de ceros. Con mapas grandes, como los de AlexNet, en eso se
+    va más de un tercio del tiempo. El precio es que el proceso conserva el máximo que llegó a usar.
+    Vale para todo el proceso y no se deshace; donde no hay glibc, no hace nada. `run` la llama; en
+    un cuaderno, llámala antes de entrenar.
 
     https://sourceware.org/glibc/manual/latest/html_node/Malloc-Tunable-Parameters.html
     """
