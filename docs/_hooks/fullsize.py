@@ -56,13 +56,18 @@ def _conditions() -> str:
     clipped = ", ".join(
         f"`{name}`" for name in sorted({r.recipe["name"] for r in runs if r.recipe["clip_norm"]})
     )
+    cosine = ", ".join(
+        f"`{name}`"
+        for name in sorted({r.recipe["name"] for r in runs if r.recipe["schedule"] == "cosine"})
+    )
     machines = "; ".join(sorted({run.machine for run in runs}))
     dates = ", ".join(sorted({run.date for run in runs}))
     names = (f"{run.recipe['name']}-{run.recipe['seed']}" for run in runs)
     links = "; ".join(f"[{name}](completas/{name}.json)" for name in names)
     return (
         f"Receta: lotes de {recipe['batch_size']}, decaimiento {recipe['weight_decay']:g}, sin aumentar; "
-        f"con el gradiente recortado a norma 1: {clipped}. Minutos de entrenamiento de una corrida, en un "
+        f"con el gradiente recortado a norma 1: {clipped}; con la tasa que baja como un coseno, y no "
+        f"con un solo ciclo: {cosine}. Minutos de entrenamiento de una corrida, en un "
         f"núcleo y con otros trabajos al lado. Máquinas: {escape(machines)}. Fechas: {dates}. "
         f"Registros: {links}."
     )
