@@ -180,12 +180,19 @@ class BatchColorJitter(nn.Module):
         images = self.door(images)
         count, device = len(images), images.device
         spread = 2 * torch.rand(4, count, 1, 1, 1, device=device, dtype=images.dtype) - 1
-        order = torch.rand(4, count).argsort(0)  # en la CPU: buscar a cuáles les toca no espera
+        # En cada turno, a cada imagen le toca uno de los cuatro cambios. Se sortea en la CPU, y va
+        # al dispositivo de una vez: preguntarle a una GPU a cuáles les toca obligaría a esperarla.
+        order = torch.rand(4, count).argsort(0)
+        places = order.argsort(1)
+        if device.type == "cuda":
+            places = places.pin_memory()
+        places = places.to(device, non_blocking=True)
         images = images.clone()
-        for turn in order:  # en cada turno, a cada imagen le toca una de las cuatro
-            for which, (change, amount) in enumerate(zip(_COLOR, self.amounts, strict=True)):
-                mine = (turn == which).nonzero()[:, 0].to(device)
-                images[mine] = change(images[mine], amount * spread[which, mine])
+        for turn, place in zip(order, places, strict=True):
+            sizes = turn.bincount(minlength=4).tolist()
+            groups = zip(_COLOR, self.amounts, spread, place.split(sizes), strict=True)
+            for change, amount, own, mine in groups:
+                images[mine] = change(images[mine], amount * own[mine])
         return images
 
 
@@ -297,8 +304,14 @@ def _turn_hue(images: Tensor, change: Tensor) -> Tensor:
     is_green = (green == value).to(images.dtype) * (1 - is_red)
     is_blue = 1 - is_red - is_green
     offset = is_red * (green - blue) + is_green * (blue - red) + is_blue * (red - green)
-    hue = offset / chroma.clamp(min=1e-12) + 2 * is_green + 4 * is_blue + 6 * change
-    sector = hue + hue.new_tensor([5, 3, 1])[:, None, None]
+    hue = (
+        offset / chroma.clamp(min=torch.finfo(images.dtype).tiny)
+        + 2 * is_green
+        + 4 * is_blue
+        + 6 * change
+    )
+    turns = torch.arange(5, 0, -2, device=hue.device)[:, None, None]  # de rojo, verde y azul
+    sector = hue + turns
     sector = sector - 6 * (sector / 6).floor()
     return value - chroma * torch.minimum(sector, 4 - sector).clamp_(0, 1)
 

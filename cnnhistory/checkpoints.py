@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,14 @@ class Checkpoints:
         recipe: Lo que identifica al entrenamiento (red, datos, semilla, épocas…), con valores
             de JSON. Solo se reanuda uno que tenga la misma receta.
         resume: Si se sigue desde lo que haya en la carpeta; si no hay nada, se empieza.
+        inputs: Lo que necesita quien use los pesos sin los datos (las clases, la normalización),
+            con valores de JSON; va con los pesos.
     """
 
     folder: Path
     recipe: Mapping[str, object]
     resume: bool = False
+    inputs: Mapping[str, object] = field(default_factory=dict)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -124,7 +127,8 @@ class Checkpoints:
         metadata = {"cnnhistory": state, "sha256": _digest(tensors, state)}
         self.folder.mkdir(parents=True, exist_ok=True)
         # Primero los pesos: si algo corta aquí, al reanudar se repite la época y se reescriben.
-        _write(self.folder / "last.safetensors", weights, {"cnnhistory": json.dumps(recipe)})
+        described = json.dumps(recipe | {"inputs": dict(self.inputs)})
+        _write(self.folder / "last.safetensors", weights, {"cnnhistory": described})
         _write(self._paths()[0], tensors, metadata, self._paths()[1])
 
     def load(

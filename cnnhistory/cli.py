@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
+from torchvision.transforms import v2
 from tqdm import tqdm
 
 import cnnhistory
@@ -139,7 +140,7 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
     parts = described.parts(device)
     recipe = described.recipe() | {"device": options.device} | parts.identity()
     keeper = (
-        checkpoints.Checkpoints(options.checkpoints, recipe, options.resume)
+        checkpoints.Checkpoints(options.checkpoints, recipe, options.resume, parts.inputs())
         if options.checkpoints
         else None
     )
@@ -160,6 +161,7 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
             done = epoch.number * parts.images
             if progress.n < done:  # recuperada al reanudar: no cuenta para la velocidad
                 progress.initial = progress.n = progress.last_print_n = done
+            progress.set_postfix_str(f"pérdida {epoch.train_loss:.4f}")
             if speaks:
                 progress.write(_line(epoch, described.epochs), file=sys.stdout)
             for write in reports:
@@ -181,7 +183,7 @@ def _train_on(device: str, options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     _check_alone("la evaluación")
-    weights, trained = _weights(options.weights)
+    weights, trained, _ = _weights(options.weights)
     described = experiment.Experiment(
         options.name,
         options.dataset,
@@ -192,7 +194,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         workers=options.workers,
     )
     parts = described.parts(options.device)
-    model = _restored(options.name, parts, weights, options.weights)
+    model = _restored(options.name, parts.channels, parts.num_classes, weights, options.weights)
     model = model.to(options.device).to(memory_format=torch.channels_last)
     # La de un árbol está en su carpeta; la de los demás se aparta con la semilla del entrenamiento.
     same = all(trained.get(key) == getattr(described, key) for key in ("dataset", "subset"))
@@ -205,56 +207,63 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _restored(
-    name: str, parts: experiment.Parts, weights: dict[str, torch.Tensor], path: Path
+    name: str, channels: int, num_classes: int, weights: dict[str, torch.Tensor], path: Path
 ) -> nn.Module:
     """La red para esos datos, con los pesos de un archivo."""
-    model = models.create(name, num_classes=parts.num_classes, in_channels=parts.channels)
+    model = models.create(name, num_classes=num_classes, in_channels=channels)
     try:
         model.load_state_dict(weights)
     except RuntimeError:
+        colors = "un canal" if channels == 1 else f"{channels} canales"
         raise ValueError(
-            f"los pesos de {path} no son de {name} con {parts.num_classes} clases y "
-            f"{parts.channels} canales: revisa la red y los datos"
+            f"los pesos de {path} no son de {name} con {num_classes} clases y {colors}: revisa la "
+            "red y los datos"
         ) from None
     return model
 
 
-def _weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Los pesos de un archivo, y la receta con que se entrenaron, si la lleva."""
+def _weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
+    """Los pesos de un archivo y, si las lleva, la receta con que se entrenaron y sus entradas."""
+    if path.is_dir():
+        raise ValueError(f"{path} es una carpeta: los pesos están en {path / 'last.safetensors'}")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        return load_file(path), json.loads(metadata.get("cnnhistory", "{}")).get("recipe", {})
+            metadata = json.loads((file.metadata() or {}).get("cnnhistory", "{}"))
+        weights = load_file(path)
     except FileNotFoundError:
         raise ValueError(f"no existe {path}: revisa la ruta de los pesos") from None
     except SafetensorError:
         raise ValueError(f"{path} está dañado o no es un archivo safetensors") from None
+    if "history" in metadata:
+        raise ValueError(
+            f"{path} es un punto de control: los pesos están en {path.parent / 'last.safetensors'}"
+        )
+    return weights, metadata.get("recipe", {}), metadata.get("inputs", {})
 
 
 def _export(options: argparse.Namespace) -> None:
     """Escribe en ONNX la red de unos pesos, con la normalización de los datos que vio."""
-    weights, trained = _weights(options.weights)
-    if not {"name", "dataset", "subset", "seed", "side"} <= trained.keys():
+    if options.file.suffix != ".onnx" or options.file.is_dir():
         raise ValueError(
-            f"{options.weights} no dice qué red es ni con qué datos se entrenó: usa el "
+            f"el archivo que se escribe debe terminar en .onnx; llegó «{options.file}»"
+        )
+    weights, trained, inputs = _weights(options.weights)
+    if not inputs:
+        raise ValueError(
+            f"{options.weights} no dice qué red es ni qué clases distingue: usa el "
             "last.safetensors que deja cnnhistory train --checkpoints"
         )
-    described = experiment.Experiment(
-        trained["name"],
-        trained["dataset"],
-        trained["subset"],
-        seed=trained["seed"],
-        side=trained["side"],
-    )
     _check_writable(options.file.parent)
-    parts = described.parts("cpu")
+    described = experiment.Experiment(trained["name"], side=trained["side"])
+    channels, classes = len(inputs["mean"]), inputs["classes"]
     model = nn.Sequential(
-        parts.normalize, _restored(described.name, parts, weights, options.weights)
+        v2.Normalize(inputs["mean"], inputs["std"]),
+        _restored(described.name, channels, len(classes), weights, options.weights),
     )
-    shape = (parts.channels, *described.card().input_shape[1:])
-    export.to_onnx(model, options.file, shape, parts.classes)
+    shape = (channels, *described.card().input_shape[1:])
+    export.to_onnx(model, options.file, shape, classes)
     size = "×".join(map(str, shape))
-    print(f"{options.file}: imágenes, N×{size} en [0, 1] → logits, N×{parts.num_classes}")
+    print(f"{options.file}: imágenes, N×{size} en [0, 1] → logits, N×{len(classes)}")
 
 
 def _race(options: argparse.Namespace) -> None:

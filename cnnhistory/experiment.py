@@ -236,11 +236,14 @@ class Experiment:
 
     def _from_disk(self, root: Path, card: models.Card, device: str) -> "Parts":
         def part(
-            name: str, shard: tuple[int, int] = distributed.shard(), **settings
+            name: str,
+            shard: tuple[int, int] = distributed.shard(),
+            batch_size: int = self.batch_size,
+            **settings,
         ) -> ImageFolderBatches:
             return ImageFolderBatches(
                 root / name,
-                self.batch_size,
+                batch_size,
                 side=card.input_shape[1],
                 seed=self.seed,
                 workers=self.workers,
@@ -249,8 +252,9 @@ class Experiment:
                 **settings,
             )
 
-        # Sin repartir: todos los procesos deben normalizar igual.
-        normalize = _sampled_normalization(part("train", train=True, shard=(0, 1)), 2000)
+        # Sin repartir, y de a cien: ni los procesos ni el tamaño del lote cambian la normalización.
+        sample = part("train", train=True, shard=(0, 1), batch_size=100)
+        normalize = _sampled_normalization(sample, 2000)
         train = part("train", train=True, transform=normalize)
         photos = train.fingerprint()
         if len(train.classes) == 1:
@@ -305,6 +309,18 @@ class Parts:
         """Cantidad de clases."""
         return len(self.classes)
 
+    def inputs(self) -> dict[str, object]:
+        """Lo que necesita quien use la red sin estos datos, para `Checkpoints`.
+
+        Returns:
+            Los nombres de las clases, y la media y la desviación de cada canal.
+        """
+        return {
+            "classes": list(self.classes),
+            "mean": list(self.normalize.mean),
+            "std": list(self.normalize.std),
+        }
+
     def identity(self) -> dict[str, object]:
         """Lo que distingue a estos datos de otros con la misma ruta, para `Checkpoints`.
 
@@ -352,7 +368,8 @@ def run(
         device: Dispositivo; con varios procesos, el que da `cnnhistory.distributed.session`.
         checkpoints: Dónde guardar y desde dónde seguir.
         on_epoch: Se llama con cada época terminada, como en `cnnhistory.training.train`.
-        on_batch: Se llama tras cada lote, como en `cnnhistory.training.train_one_epoch`.
+        on_batch: Se llama tras cada lote, como en `cnnhistory.training.train_one_epoch`: con las
+            imágenes de este proceso, no las de todos.
 
     Returns:
         La red, la historia y lo medido en prueba.
@@ -404,9 +421,8 @@ def _sampled_normalization(batches: ImageFolderBatches, count: int) -> v2.Normal
     """La estandarización de unas ``count`` imágenes al azar: leerlas todas costaría una época."""
     enough = itertools.islice(batches, math.ceil(count / batches.plan.batch_size))
     pixels, labels = map(torch.cat, zip(*enough, strict=True))
-    # Justo esas, y no las del último lote entero: la estandarización no depende del lote.
-    sample = (pixels[:count] * 255).round().to(torch.uint8)
-    return data.normalization(data.Dataset(sample.cpu(), labels[:count].cpu(), batches.classes))
+    sample = (pixels * 255).round().to(torch.uint8)
+    return data.normalization(data.Dataset(sample.cpu(), labels.cpu(), batches.classes))
 
 
 def keep_memory() -> None:

@@ -12,13 +12,17 @@ __all__ = ["to_onnx"]
 
 
 def to_onnx(
-    model: nn.Module, path: Path, image_shape: tuple[int, int, int], classes: Sequence[str] = ()
+    model: nn.Module,
+    path: str | Path,
+    image_shape: tuple[int, int, int],
+    classes: Sequence[str] = (),
 ) -> None:
     """Escribe la red en ONNX, el formato que entienden ``onnxruntime`` y los navegadores.
 
     La entrada se llama ``images``, ``(N, C, H, W)`` en ``float32``, con cualquier N; la salida,
     ``logits``, ``(N, clases)``. Para que reciba los píxeles tal cual, en [0, 1], dale la red con
-    su normalización delante: ``nn.Sequential(normalize, model)``.
+    su normalización delante: ``nn.Sequential(normalize, model)``. Llevarlos a ese tamaño queda
+    fuera.
 
     https://docs.pytorch.org/docs/stable/onnx_export.html
 
@@ -30,19 +34,22 @@ def to_onnx(
             metadato ``classes``.
 
     Raises:
-        ValueError: Si faltan los paquetes ``onnx`` y ``onnxscript``, o la red no admite imágenes
-            de esa forma.
+        ValueError: Si faltan los paquetes ``onnx`` y ``onnxscript``, la red no admite imágenes de
+            esa forma, o no da un solo tensor ``(N, clases)``.
     """
+    path = Path(path)
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError:
         raise ValueError(
             "para escribir ONNX faltan dos paquetes: instálalos con pip install onnx onnxscript"
         ) from None
-    images = torch.rand(2, *image_shape, device=observation.device_of(model))
+    images = torch.zeros(2, *image_shape, device=observation.device_of(model))
     with observation.undisturbed(model):
-        model(images)  # si no son para esta red, que lo diga ella
+        scores = observation.run(model, images)
+        if not isinstance(scores, torch.Tensor) or scores.ndim != 2:
+            raise ValueError("la red debe dar un solo tensor, (N, clases)")
         program = torch.onnx.export(
             model,
             (images,),

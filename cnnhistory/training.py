@@ -276,8 +276,9 @@ def train_one_epoch(
         schedule: Si se da, avanza un paso por lote.
         label_smoothing: Suavizado de etiquetas, entre 0 y 1.
         clip_norm: Norma máxima del gradiente; ``None`` no lo recorta.
-        on_batch: Se llama tras cada lote con su pérdida media, todavía en el dispositivo, y sus
-            imágenes. Leer esa pérdida obliga a esperar a la GPU: no conviene en todos los lotes.
+        on_batch: Se llama tras cada lote con su pérdida media, todavía en el dispositivo, y con
+            cuántas imágenes llevaba en este proceso. Leer esa pérdida obliga a esperar a la GPU: no
+            conviene en todos los lotes.
 
     Returns:
         El par ``(pérdida media, imágenes vistas)``, sumando las de todos los procesos.

@@ -393,6 +393,18 @@ def test_a_layer_that_computes_values_wants_floats(layer):
         layer(torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_colors_of_other_precisions_stay_in_their_range(dtype):
+    """Los grises y los negros no tienen tono, y en float16 no hay 1e-12 con que dividirlos."""
+    torch.manual_seed(0)
+    images = torch.rand(8, 3, 6, 6).to(dtype)
+    images[:2], images[2:4] = 0.0, images[2:4, :1]
+    changed = BatchColorJitter()(images)
+    assert changed.dtype == dtype
+    assert (changed >= 0).all()
+    assert (changed <= 1).all()
+
+
 @pytest.mark.parametrize("layer", [BatchFlip(p=1), BatchCrop()])
 def test_a_layer_that_only_moves_pixels_takes_any_type(layer):
     assert layer(torch.ones(2, 1, 4, 4, dtype=torch.uint8)).dtype == torch.uint8

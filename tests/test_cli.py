@@ -319,12 +319,31 @@ def test_a_terminal_gets_a_bar_with_speed_loss_and_remaining_time(few, monkeypat
     assert "época 2/2" in capsys.readouterr().out
 
 
+class Unread:
+    """Una pérdida que cuenta cuántas veces la leen."""
+
+    def __init__(self):
+        self.times = 0
+
+    def item(self):
+        self.times += 1
+        return 2.5
+
+
 def test_a_loss_is_read_only_when_the_bar_is_drawn(few, monkeypatch):
-    terminal = Terminal()
+    terminal, loss, drawn = Terminal(), Unread(), iter([None, True, None])
+
+    def run(*_parts, on_batch, **_options):
+        for _ in range(3):
+            on_batch(loss, 10)
+        return experiment.Result(torch.nn.Identity(), [], None)
+
     monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(cli.tqdm, "update", lambda bar, images: None)  # nunca toca dibujar
+    monkeypatch.setattr(experiment, "run", run)
+    monkeypatch.setattr(cli.tqdm, "update", lambda bar, images: next(drawn))
     assert cli.main(["train", "lenet5_modern", "--epochs", "1"]) == 0
-    assert "pérdida" not in terminal.text
+    assert loss.times == 1
+    assert "pérdida 2.5000" in terminal.text
 
 
 def _always_drawing(real, terminal):

@@ -1,13 +1,13 @@
 """Las redes, fuera de Python: el grafo de `torch.export`, ONNX, el compilador y `to_onnx`."""
 
 import io
-import re
+import shutil
 import sys
 
 import onnxruntime
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.transforms import v2
@@ -75,8 +75,6 @@ def test_the_network_compiles_in_one_piece(name):
 
 # --- to_onnx --------------------------------------------------------------------------------------
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-
 
 @pytest.fixture
 def small() -> nn.Module:
@@ -84,9 +82,12 @@ def small() -> nn.Module:
     return nn.Sequential(v2.Normalize([0.3], [0.2]), models.create("lenet5_bn"))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_the_file_is_the_network_with_its_normalization_and_its_classes(small, tmp_path):
     first = next(small.parameters()).requires_grad_(False)
+    state = torch.get_rng_state()
     to_onnx(small, tmp_path / "red.onnx", (1, 28, 28), ("camiseta", "botín"))
+    assert torch.equal(torch.get_rng_state(), state)  # exportar no mueve el azar de nadie
     assert small.training
     assert not first.requires_grad
     session = onnxruntime.InferenceSession(tmp_path / "red.onnx")
@@ -98,9 +99,13 @@ def test_the_file_is_the_network_with_its_normalization_and_its_classes(small, t
     assert [path.name for path in tmp_path.iterdir()] == ["red.onnx"]
 
 
-def test_images_that_are_not_for_the_network_are_said_by_it(small, tmp_path):
+def test_what_is_not_for_the_file_is_said(small, tmp_path):
     with pytest.raises(ValueError, match=r"lenet5_bn recibe imágenes \(N, 1, H, W\)"):
         to_onnx(small, tmp_path / "red.onnx", (3, 28, 28))
+    with pytest.raises(ValueError, match="no pudo con imágenes de 1×28×28"):
+        to_onnx(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), tmp_path / "red.onnx", (1, 28, 28))
+    with pytest.raises(ValueError, match="un solo tensor"):
+        to_onnx(nn.Conv2d(1, 4, 3), str(tmp_path / "red.onnx"), (1, 28, 28))
     assert not any(tmp_path.iterdir())
 
 
@@ -111,6 +116,7 @@ def test_without_its_packages_it_says_which_to_install(small, tmp_path, monkeypa
         to_onnx(small, tmp_path / "red.onnx", (1, 28, 28))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_failed_export_keeps_the_file_that_was_there(small, tmp_path, monkeypatch):
     path = tmp_path / "red.onnx"
     path.write_text("la de antes")
@@ -127,28 +133,82 @@ def test_a_failed_export_keeps_the_file_that_was_there(small, tmp_path, monkeypa
     ]
 
 
-def test_what_was_trained_in_the_terminal_runs_outside(tmp_path, monkeypatch, capsys):
-    """De los pesos solos salen la red, el lado, la normalización y las clases."""
+@pytest.fixture
+def trained(tmp_path, monkeypatch, capsys):
+    """La carpeta que deja un entrenamiento corto, y los datos que vio."""
     train, test = (part[:200] for part in data.fashion_mnist())
     monkeypatch.setattr(experiment, "SOURCES", {"fashion": lambda _subset: (train, test)})
     arguments = ["train", "resnet_mini", "--epochs", "1", "--seed", "5", "--side", "20"]
     assert cli.main([*arguments, "--checkpoints", str(tmp_path / "pesos")]) == 0
-    top1 = re.search(r"prueba: top-1 ([\d.]+)%", capsys.readouterr().out)[1]
-    weights, file = tmp_path / "pesos/last.safetensors", tmp_path / "afuera/red.onnx"
+    capsys.readouterr()
+    return tmp_path / "pesos", train, test
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_what_was_trained_in_the_terminal_runs_outside(trained, tmp_path, monkeypatch, capsys):
+    """De los pesos solos, sin los datos, salen la red, el lado, la normalización y las clases."""
+    folder, train, test = trained
+    monkeypatch.setattr(experiment, "SOURCES", {})
+    weights, file = folder / "last.safetensors", tmp_path / "afuera/red.onnx"
     assert cli.main(["export", str(weights), str(file)]) == 0
     assert capsys.readouterr().out == f"{file}: imágenes, N×1×20×20 en [0, 1] → logits, N×10\n"
     session = onnxruntime.InferenceSession(file)
     assert tuple(session.get_modelmeta().custom_metadata_map["classes"].split("\n")) == test.classes
     pixels = v2.functional.resize(test.images.float() / 255, [20, 20], antialias=True)
     (logits,) = session.run(None, {"images": pixels.numpy()})
-    hits = (torch.from_numpy(logits).argmax(1) == test.labels).float().mean().item()
-    assert 100 * hits == pytest.approx(float(top1), abs=0.6)  # 200 imágenes: una puede empatar
+    model = models.create("resnet_mini").eval()
+    model.load_state_dict(load_file(weights))
+    expected = {}
+    for seed in (5, 0):
+        seen, _ = data.split(train, 0.1, seed=seed)
+        with torch.inference_mode():
+            expected[seed] = model(data.normalization(seen)(pixels))
+    torch.testing.assert_close(torch.from_numpy(logits), expected[5], atol=1e-4, rtol=1e-4)
+    assert (expected[5] - expected[0]).abs().max() > 1e-3  # con las de otra semilla se notaría
 
 
-def test_weights_that_do_not_say_their_data_are_refused(tmp_path, capsys):
+def test_a_tree_of_photos_is_exported_without_the_photos(tmp_path, capsys):
+    for part in ("train", "val"):
+        for name in ("azul", "rojo"):
+            folder = tmp_path / "fotos" / part / name
+            folder.mkdir(parents=True)
+            for index in range(4):
+                pixels = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
+                v2.functional.to_pil_image(pixels).save(folder / f"{index}.png")
+    arguments = ["train", "resnet20", "--dataset", str(tmp_path / "fotos"), "--epochs", "1"]
+    assert (
+        cli.main([*arguments, "--batch-size", "4", "--checkpoints", str(tmp_path / "pesos")]) == 0
+    )
+    shutil.rmtree(tmp_path / "fotos")
+    capsys.readouterr()
+    file = tmp_path / "red.onnx"
+    assert cli.main(["export", str(tmp_path / "pesos/last.safetensors"), str(file)]) == 0
+    assert "N×3×32×32 en [0, 1] → logits, N×2" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(file)
+    assert session.get_modelmeta().custom_metadata_map["classes"] == "azul\nrojo"
+
+
+def test_what_cannot_be_exported_is_said(trained, tmp_path, monkeypatch, capsys):
+    folder, *_ = trained
+    weights = folder / "last.safetensors"
+    before = weights.read_bytes()
     loose = tmp_path / "sueltos.safetensors"
     save_file(models.create("softmax").state_dict(), loose)
-    assert cli.main(["export", str(loose), str(tmp_path / "red.onnx")]) == 1
-    assert "no dice qué red es ni con qué datos se entrenó" in capsys.readouterr().err
-    assert cli.main(["export", str(tmp_path / "no"), str(tmp_path / "red.onnx")]) == 1
-    assert "no existe" in capsys.readouterr().err
+    (tmp_path / "carpeta.onnx").mkdir()
+    for source, file, message in (
+        (weights, weights, "debe terminar en .onnx"),
+        (weights, tmp_path, "debe terminar en .onnx"),
+        (weights, "", "debe terminar en .onnx"),
+        (weights, tmp_path / "carpeta.onnx", "debe terminar en .onnx"),
+        (loose, tmp_path / "red.onnx", "no dice qué red es"),
+        (tmp_path / "no", tmp_path / "red.onnx", "no existe"),
+        (folder, tmp_path / "red.onnx", f"están en {weights}"),
+        (folder / "checkpoint.safetensors", tmp_path / "red.onnx", f"están en {weights}"),
+    ):
+        assert cli.main(["export", str(source), str(file)]) == 1
+        assert message in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert cli.main(["export", str(weights), str(tmp_path / "red.onnx")]) == 1
+    assert "pip install onnx onnxscript" in capsys.readouterr().err
+    assert weights.read_bytes() == before
+    assert not (tmp_path / "red.onnx").exists()

@@ -142,7 +142,7 @@ def test_what_the_page_says_of_performance():
     assert fast["bf16"]
     assert not slow["bf16"]
     assert 1 < slow["resnet18_96"]["ratio"] < 1.5  # «gana poco»
-    assert 2.9 < fast["resnet18_96"]["ratio"] < 3.3  # «tres veces»
+    assert 2.9 < fast["resnet18_96"]["ratio"] < 3.3  # «la tercera parte»
     for log in (fast, slow):
         assert log["lenet_28"]["ratio"] > 2  # «gana mucho»
         assert log["compose_28"]["ratio"] > 10

@@ -66,8 +66,8 @@ def _conditions() -> str:
     links = "; ".join(f"[{name}](completas/{name}.json)" for name in names)
     return (
         f"Receta: lotes de {recipe['batch_size']}, decaimiento {recipe['weight_decay']:g}, sin aumentar; "
-        f"con el gradiente recortado a norma 1: {clipped}; con la tasa que baja como un coseno, y no "
-        f"con un solo ciclo: {cosine}. Minutos de entrenamiento de una corrida, en un "
+        f"con el gradiente recortado a norma 1: {clipped}; con el plan `cosine` y no con "
+        f"`one_cycle`: {cosine}. Minutos de entrenamiento de una corrida, en un "
         f"núcleo y con otros trabajos al lado. Máquinas: {escape(machines)}. Fechas: {dates}. "
         f"Registros: {links}."
     )

@@ -177,14 +177,14 @@ assert all(run.history[1].val_top1 > run.history[0].val_top1 for run in runs)
 # cuatro; la ResNet-18 y la AlexNet, en tres; y la DenseNet-121, que es mayor que la del libro, en una. La AlexNet es la de
 # torchvision, que nace con la inicialización de He: la del artículo, como viste arriba, necesita más tiempo del que
 # hay aquí. NiN es la de ImageNet, y fue la que más costó. [En cuatro épocas](completas/cuatro-epocas/nin_imagenet-0.json), con un solo
-# ciclo, se quedó a un punto. En cinco, con un coseno, queda por encima, pero por menos que el error de leer la curva: es un empate.
+# ciclo, se quedó a un punto. En cinco, con el plan [`warmup_cosine`](../tecnicas/bucle-de-entrenamiento.py#el-plan-de-la-tasa), que sube antes a la tasa máxima, queda por encima, pero por menos que el error de leer la curva: es un empate.
 #
 # La lista de Fashion-MNIST pide más. Cada red, con la nuestra que más se le parece:
 #
 # <!-- generado: tabla-lista -->
 #
-# Solo la mini llega, y con ochenta épocas. Las completas corrieron de una a cinco, sin aumentar, que es lo que cabe en una
-# hora o dos de un solo núcleo. Faltan, pues, las de muchas épocas, que piden una GPU, o mucha paciencia. Quien la tenga puede
+# Solo la mini llega, y con ochenta épocas. Las completas corrieron de una a cuatro, sin aumentar, que es lo que cabe en una
+# hora de un solo núcleo. Faltan, pues, las de muchas épocas, que piden una GPU, o mucha paciencia. Quien la tenga puede
 # llenar la tabla:
 #
 # ```console

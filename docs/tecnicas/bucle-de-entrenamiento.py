@@ -282,10 +282,10 @@ from cnnhistory.training import Loader, _mean_loss, train_one_epoch  # noqa: F40
 # | `clip_grad_norm_(…)` | si el gradiente es más largo que `clip_norm`, lo encoge hasta esa longitud | [un solo paso puede romper la red](#recorte) |
 # | `scaler.step(optimizer)` | **4. paso**; si un gradiente agrandado se desbordó, no lo da | los pesos no cambian |
 # | `scaler.update()` | si se desbordó, agranda menos la próxima vez | con `float16`, perdería todos los pasos |
+# | `steps.append((loss.detach(), …))` | apunta la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#grafo) |
 # | `schedule.step()` | ajusta la tasa para el lote siguiente | la tasa queda fija |
 # | `on_batch(loss.detach(), …)` | avisa del lote a quien pregunte, como la barra de `cnnhistory train` | nada cambia en la red |
-# | `steps.append((loss.detach(), …))` | apunta la pérdida, sin arrastrar el grafo de derivadas | [la memoria crece](#grafo) |
-# | `_mean_loss(steps)` | la media por imagen; aquí se leen por primera vez las pérdidas | |
+# | `_mean_loss(steps)` | la media por imagen; el bucle no lee ninguna pérdida antes de aquí | |
 #
 # Un detalle más de la última línea. Una GPU recibe órdenes y trabaja por su cuenta mientras Python prepara
 # las siguientes. `.tolist()` pide números, y para darlos hay que **esperar** a que termine todo lo anterior. Con
