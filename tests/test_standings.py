@@ -42,7 +42,7 @@ def test_every_runner_ran_with_at_least_three_seeds_and_one_recipe(runs):
 
 
 @pytest.mark.parametrize(
-    "folder", ["carrera", "completas", "completas/*/", "largas/*", "recetas/*"]
+    "folder", ["carrera", "completas", "completas/*/", "lista", "largas/*", "recetas/*"]
 )
 def test_what_the_logs_count_is_the_network_that_ran(folder):
     for place in standings.FOLDER.parent.glob(folder):
@@ -302,8 +302,22 @@ def test_of_the_list_only_the_mini_arrives():
     for row in fullsize.listed():
         own = fullsize.ours(row["carpeta"])[row["red"]]
         assert (own.top1 > float(row["acierto"])) == (row["red"] == "vgg_mini")
+        runs = race.load(fullsize.RESULTS / row["carpeta"])
+        (run, *_) = [each for each in runs if each.recipe["name"] == row["red"]]
+        minutes = sum(epoch.seconds for epoch in run.history) / 60
+        if row["red"] == "resnet18":
+            assert round(100 * (float(row["acierto"]) - own.top1)) == 1  # «a un punto»
+            told = ("epochs", 18), ("augment", "crop_flip"), ("side", 64)
+            assert all(run.recipe[key] == value for key, value in told)
+        elif row["red"] != "vgg_mini":
+            assert 1 <= run.recipe["epochs"] <= 4
+            assert run.recipe["augment"] is None
+            assert minutes <= 60
     text = generated.block("tabla-lista", "resultados/carrera-justa.py")
-    assert len(text.splitlines()) == 2 + len(fullsize.listed())
+    assert sum(
+        "nuestra" not in line and line.startswith("| ") for line in text.splitlines()
+    ) == 1 + len(fullsize.listed())
+    assert text.count("(lista/resnet18-0.json)") == 1
 
 
 def test_what_the_page_takes_from_performance():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import charts
 
-from cnnhistory import race
+from cnnhistory import models, race
 from cnnhistory.inspection import thousands
 
 RESULTS = Path(__file__).parent.parent / "resultados"
@@ -81,21 +81,38 @@ def listed() -> tuple[dict[str, str], ...]:
 
 
 def against_list(src_uri: str) -> str:
-    """Cada una con la nuestra más parecida, y las épocas que corrió."""
+    """Cada una con la nuestra más parecida, y cómo corrió."""
     lines = [
-        "| En la lista | Acierto | La nuestra | Épocas | Acierto |",
-        "| --- | ---: | --- | ---: | ---: |",
+        "| En la lista | Acierto | La nuestra | Épocas | Lado | Aumentada | Acierto |",
+        "| --- | ---: | --- | ---: | ---: | --- | ---: |",
     ]
     for row in listed():
         own = ours(row["carpeta"])[row["red"]]
-        epochs = next(
-            run.recipe["epochs"]
+        recipe = next(
+            run.recipe
             for run in race.load(RESULTS / row["carpeta"])
             if run.recipe["name"] == own.name
         )
         theirs = charts.percent(100 * float(row["acierto"]))
-        lines.append(f"| {row['nombre']} | {theirs} | `{own.name}` | {epochs} | {_score(own)} |")
-    return "\n".join(lines)
+        side = recipe["side"] or models.find(own.name).input_shape[1]
+        augmented = f"`{recipe['augment']}`" if recipe["augment"] else "no"
+        lines.append(
+            f"| {row['nombre']} | {theirs} | `{own.name}` | {recipe['epochs']} | {side} "
+            f"| {augmented} | {_score(own)} |"
+        )
+    return "\n".join(lines) + "\n\n" + _only_listed()
+
+
+def _only_listed() -> str:
+    """Las corridas que solo están en esta tabla: dónde, con qué tasa y sus registros."""
+    each = []
+    for run in race.load(RESULTS / "lista"):
+        name, minutes = run.recipe["name"], sum(epoch.seconds for epoch in run.history) / 60
+        each.append(
+            f"[{name}](lista/{name}-{run.recipe['seed']}.json), tasa {run.recipe['lr']:g}, "
+            f"{minutes:.0f} minutos en {escape(run.machine)}, {run.date}"
+        )
+    return f"Los registros son los de las tablas anteriores, salvo {'; '.join(each)}, con otros trabajos al lado."
 
 
 def long_runs(src_uri: str) -> str:
