@@ -90,7 +90,7 @@ class ImageFolderBatches:
         self.transform = transform
         self.device = torch.device(device)
         self.generator = torch.Generator().manual_seed(seed)
-        self._loader = DataLoader(
+        self._loader = _Workers(
             _Reader(pipeline),
             batch_sampler=_Jobs(self.plan, paths, labels, self.generator if train else None),
             collate_fn=_collate,
@@ -244,6 +244,13 @@ class _Reader(TorchDataset):
         with torch.random.fork_rng(devices=[]):  # el generador global es de quien entrena
             torch.default_generator.manual_seed(job.seed)
             return self.pipeline(image), job.label
+
+
+class _Workers(DataLoader):
+    """Los procesos que leen, tantos como se pidan."""
+
+    def check_worker_number_rationality(self) -> None:
+        """Nada: torch avisa, en inglés, si pasan de los núcleos; con un disco lento conviene."""
 
 
 def _collate(samples: list[tuple[Tensor, int] | DataError]) -> list[Tensor] | DataError:

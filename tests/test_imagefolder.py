@@ -4,8 +4,10 @@ import contextlib
 import gc
 import io
 import multiprocessing
+import os
 import shutil
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -361,6 +363,13 @@ def test_images_are_uint8_until_they_reach_the_device(original):
     assert packed.nbytes == 8 * 3 * SIDE * SIDE
     moved, labels = next(iter(loader(original, 8, device="meta")))
     assert moved.device.type == labels.device.type == "meta"
+
+
+def test_more_workers_than_cores_is_who_asks_for_them(original, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0}, raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(one_pass(loader(original, workers=2))) > 0
 
 
 def test_workers_carry_no_list_of_files_and_leave_with_their_owner(original):
