@@ -24,7 +24,7 @@ def to_onnx(
     su normalización delante: ``nn.Sequential(normalize, model)``. Llevarlos a ese tamaño queda
     fuera.
 
-    https://docs.pytorch.org/docs/stable/onnx_export.html
+    https://docs.pytorch.org/docs/stable/onnx.html
 
     Args:
         model: La red; queda en el modo en que estaba.

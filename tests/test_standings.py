@@ -315,7 +315,7 @@ def test_of_the_list_only_the_mini_arrives():
             assert minutes <= 60
     text = generated.block("tabla-lista", "resultados/carrera-justa.py")
     assert sum(
-        "nuestra" not in line and line.startswith("| ") for line in text.splitlines()
+        "El nuestro" not in line and line.startswith("| ") for line in text.splitlines()
     ) == 1 + len(fullsize.listed())
     assert text.count("(lista/resnet18-0.json)") == 1
 

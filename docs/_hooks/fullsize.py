@@ -83,8 +83,8 @@ def listed() -> tuple[dict[str, str], ...]:
 def against_list(src_uri: str) -> str:
     """Cada una con la nuestra más parecida, y cómo corrió."""
     lines = [
-        "| En la lista | Acierto | La nuestra | Épocas | Lado | Aumentada | Acierto |",
-        "| --- | ---: | --- | ---: | ---: | --- | ---: |",
+        "| En la lista | Acierto | El nuestro | Nuestra red | Épocas | Lado | Aumentada |",
+        "| --- | ---: | ---: | --- | ---: | ---: | --- |",
     ]
     for row in listed():
         own = ours(row["carpeta"])[row["red"]]
@@ -97,8 +97,8 @@ def against_list(src_uri: str) -> str:
         side = recipe["side"] or models.find(own.name).input_shape[1]
         augmented = f"`{recipe['augment']}`" if recipe["augment"] else "no"
         lines.append(
-            f"| {row['nombre']} | {theirs} | `{own.name}` | {recipe['epochs']} | {side} "
-            f"| {augmented} | {_score(own)} |"
+            f"| {row['nombre']} | {theirs} | {_score(own)} | `{own.name}` | {recipe['epochs']} "
+            f"| {side} | {augmented} |"
         )
     return "\n".join(lines) + "\n\n" + _only_listed()
 

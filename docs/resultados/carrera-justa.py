@@ -176,8 +176,8 @@ assert all(run.history[1].val_top1 > run.history[0].val_top1 for run in runs)
 # La VGG es la del libro, con la cuarta parte de los canales: en cuatro épocas pasa de su curva de diez. La GoogLeNet también la pasó en
 # cuatro; la ResNet-18 y la AlexNet, en tres; y la DenseNet-121, que es mayor que la del libro, en una. La AlexNet es la de
 # torchvision, que nace con la inicialización de He: la del artículo, como viste arriba, necesita más tiempo del que
-# hay aquí. NiN es la de ImageNet, y fue la que más costó. [En cuatro épocas](completas/cuatro-epocas/nin_imagenet-0.json), con un solo
-# ciclo, se quedó a un punto. En cinco, con el plan [`warmup_cosine`](../tecnicas/bucle-de-entrenamiento.py#el-plan-de-la-tasa), que sube antes a la tasa máxima, queda por encima, pero por menos que el error de leer la curva: es un empate.
+# hay aquí. NiN es la de ImageNet, y fue la que más costó. [En cuatro épocas](completas/cuatro-epocas/nin_imagenet-0.json), con el plan de
+# las demás, se quedó a un punto. En cinco, con el plan [`warmup_cosine`](../tecnicas/bucle-de-entrenamiento.py#el-plan-de-la-tasa), que sube antes a la tasa máxima, queda por encima, pero por menos que el error de leer la curva: es un empate.
 #
 # La lista de Fashion-MNIST pide más. Cada red, con la nuestra que más se le parece:
 #
@@ -189,7 +189,8 @@ assert all(run.history[1].val_top1 > run.history[0].val_top1 for run in runs)
 # tenga puede llenar la tabla:
 #
 # ```console
-# $ cnnhistory race lista --device cuda --networks resnet18 --side 64 --lr 0.05 --augment crop_flip --subset full --epochs 80 --seeds 3
+# $ cnnhistory race lista --device cuda --networks resnet18 --subset full --epochs 80 --seeds 3 \
+#     --side 64 --lr 0.05 --augment crop_flip
 # ```
 #
 # ## Errores comunes { #errores }
