@@ -110,6 +110,7 @@ def _only_listed() -> str:
         name, minutes = run.recipe["name"], sum(epoch.seconds for epoch in run.history) / 60
         each.append(
             f"[{name}](lista/{name}-{run.recipe['seed']}.json), tasa {run.recipe['lr']:g}, "
+            f"{'gradiente recortado a norma 1, ' if run.recipe['clip_norm'] else ''}"
             f"{minutes:.0f} minutos en {escape(run.machine)}, {run.date}"
         )
     return f"Los registros son los de las tablas anteriores, salvo {'; '.join(each)}, con otros trabajos al lado."
