@@ -118,4 +118,4 @@ def _missing(record: dict[str, Any]) -> str:
     """Si el registro es anterior a alguna fila, lo dice."""
     if all(key in record for key in MEASURES):
         return ""
-    return " Es anterior a las filas que aquí no están."
+    return " Es anterior a las filas que aquí no están y a la aumentación por lotes de ahora."
